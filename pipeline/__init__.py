@@ -1,0 +1,1 @@
+"""One training run, top to bottom: config -> Dataset -> model -> fit -> Evaluation -> figures -> tracking."""

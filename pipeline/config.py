@@ -1,0 +1,137 @@
+"""Checks of values and across groups, before anything heavy is imported: every bad value is one clear line."""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from operator import eq
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.errors import PipelineError
+
+
+class Rule(NamedTuple):
+    """What the value under a key must be."""
+
+    key: str
+    holds: Callable[[Any], bool]
+    right: str
+
+
+def _is_count(value: Any, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_size(value: Any) -> bool:
+    """A count of images, or a share below 1."""
+    return _is_count(value) or (isinstance(value, float) and 0 < value < 1)
+
+
+def _is_penalty(value: Any) -> bool:
+    return _is_number(value) and value >= 0
+
+
+def _is_uri(value: Any) -> bool:
+    return value is None or "://" in str(value)
+
+
+COUNT = "a whole number of at least 1"
+PENALTY = "a number of at least 0"
+
+ALWAYS = (
+    Rule("seed", lambda v: _is_count(v, 0) and v < 2**32, "a whole number of at least 0, below 2**32"),
+    Rule("device", lambda v: bool(re.fullmatch(r"auto|cpu|gpu:\d+", str(v))), "auto, cpu or gpu:0, gpu:1, ..."),
+    Rule(
+        "precision",
+        lambda v: v in ("float32", "mixed_bfloat16", "mixed_float16"),
+        "float32, mixed_bfloat16 or mixed_float16",
+    ),
+    Rule("best_weights", lambda v: isinstance(v, bool), "true or false"),
+    Rule("early_stopping.patience", lambda v: v is None or _is_count(v), f"{COUNT}, or null"),
+    Rule("early_stopping.min_delta", _is_penalty, PENALTY),
+    Rule("dropout.rate", lambda v: _is_number(v) and 0 <= v < 1, "a number of at least 0 and below 1"),
+    Rule("regularizer.l1", _is_penalty, PENALTY),
+    Rule("regularizer.l2", _is_penalty, PENALTY),
+    Rule("optimizer.learning_rate", lambda v: v is None or (_is_number(v) and v > 0), "a number above 0"),
+    Rule(
+        "optimizer.momentum",
+        lambda v: v is None or (_is_number(v) and 0 <= v < 1),
+        "a number of at least 0 and below 1",
+    ),
+    Rule("dataset.limit", lambda v: v is None or _is_count(v), f"{COUNT}, or null"),
+    Rule("dataset.split.val", _is_size, "a number of images, or a share above 0 and below 1"),
+    Rule(
+        "dataset.split.test",
+        lambda v: v is None or _is_size(v),
+        "a number of images, a share above 0 and below 1, or null for the source's own test split",
+    ),
+    Rule("dataset.split.stratify", lambda v: isinstance(v, bool), "true or false"),
+    Rule("dataset.split.seed", lambda v: v is None or _is_count(v, 0), "a whole number of at least 0, or null"),
+    Rule(
+        "dataset.scaling",
+        lambda v: v in ("auto", "none") or (_is_number(v) and v > 0),
+        "auto, none or a number above 0 to divide the pixels by",
+    ),
+    Rule(
+        "dataset.standardize", lambda v: v in ("none", "pixel_mean", "global"), "none, pixel_mean or global"
+    ),
+    Rule("tracking.uri", _is_uri, "null, or an address such as http://host:5000 or sqlite:///file.db"),
+)
+
+# What a family of models needs, and what it has no use for: refused, never ignored.
+FAMILIES = {
+    "network": (
+        Rule("batch_size", _is_count, COUNT),
+        Rule("epochs", _is_count, COUNT),
+        Rule("optimizer.name", lambda v: v != "none", "one that trains a network: adam, adamw, nesterov, rmsprop, sgd"),
+    ),
+    "estimator": tuple(
+        Rule(key, partial(eq, unused), f"left out: {reason}")
+        for key, unused, reason in (
+            ("batch_size", None, "a scikit-learn estimator takes all images at once"),
+            ("epochs", None, "a scikit-learn estimator decides when it is done (model.estimator.max_iter)"),
+            ("optimizer.name", "none", "a scikit-learn estimator has its own"),
+            ("schedule.name", "constant", "a scikit-learn estimator has its own"),
+            ("regularizer.l1", 0, "a scikit-learn estimator has its own (model.estimator.alpha, penalty)"),
+            ("regularizer.l2", 0, "a scikit-learn estimator has its own (model.estimator.alpha, penalty)"),
+            ("dropout.rate", 0, "a scikit-learn estimator has no units to drop"),
+            ("augmentation.name", "none", "a scikit-learn estimator sees each image once"),
+            ("precision", "float32", "a scikit-learn estimator computes in float32 or float64"),
+            ("device", "auto", "a scikit-learn estimator runs on the CPU"),
+            ("early_stopping.patience", None, "a scikit-learn estimator has no epochs"),
+            ("best_weights", False, "a scikit-learn estimator has no epochs"),
+        )
+    ),
+}
+
+
+def check(cfg: DictConfig) -> None:
+    """Raises PipelineError for the first value that cannot be right."""
+    for key in _missing(OmegaConf.to_container(cfg, resolve=False)):
+        raise PipelineError(f"{key}: a value is needed; give {key}=...")
+    if cfg.model.family not in FAMILIES:
+        raise PipelineError(f"model.family={cfg.model.family}: must be one of {', '.join(FAMILIES)}")
+    for key, holds, right in ALWAYS + FAMILIES[cfg.model.family]:
+        value = OmegaConf.select(cfg, key)
+        if not holds(value):
+            raise PipelineError(f"{key}={'null' if value is None else value}: must be {right}")
+    for key in ("path", "test_path"):
+        path = cfg.dataset.get(key)
+        if path is not None and not Path(path).expanduser().exists():
+            raise PipelineError(f"dataset.{key}={path}: no such file or folder")
+
+
+def _missing(node: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of values that were left for the person to give."""
+    if node == "???":
+        yield prefix
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from _missing(value, f"{prefix}.{key}" if prefix else str(key))

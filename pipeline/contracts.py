@@ -1,0 +1,116 @@
+"""What crosses the borders between the rooms: frozen dataclasses of NumPy arrays and plain numbers."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Split:
+    """images: (n, height, width, channels), pixels as the source has them; labels: (n,) whole numbers from 0."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Raw images in three splits. Models compute `pixels * scale + offset` first: see datasets.scaling."""
+
+    name: str
+    train: Split
+    val: Split
+    test: Split
+    class_names: tuple[str, ...]
+    scale: float | np.ndarray
+    offset: float | np.ndarray
+    sha256: str
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return self.train.images.shape[1:]
+
+
+@dataclass(frozen=True)
+class History:
+    """One mapping of metrics per epoch (train_loss, train_accuracy, val_loss, val_accuracy), the first of epoch 1."""
+
+    epochs: tuple[Mapping[str, float], ...]
+    seconds: float
+    images_per_second: float
+    stopped_by_observer: bool = False
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the highest validation accuracy, the first of equals; epochs count from 1."""
+        return 1 + int(np.argmax([metrics["val_accuracy"] for metrics in self.epochs]))
+
+    @property
+    def best_val_accuracy(self) -> float:
+        return self.epochs[self.best_epoch - 1]["val_accuracy"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well predictions fit labels. confusion[i, j] counts images of class i that were taken for class j."""
+
+    accuracy: float
+    loss: float  # mean cross-entropy in nats
+    confusion: np.ndarray
+    report: Mapping[str, Any]  # scikit-learn's classification_report
+
+    def most_confused(self, count: int = 3) -> list[tuple[int, int, int]]:
+        """(class, other class, mistakes in both directions) of the pairs with most mistakes, most first."""
+        both = np.triu(self.confusion + self.confusion.T, k=1)
+        order = np.argsort(both, axis=None, kind="stable")[::-1][:count]
+        pairs = [(int(i), int(j), int(both[i, j])) for i, j in zip(*np.unravel_index(order, both.shape), strict=True)]
+        return [pair for pair in pairs if pair[2] > 0]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run says of itself. validation and test are None where the run was pruned."""
+
+    run_id: str | None
+    state: str  # complete | pruned
+    weights: int
+    history: History
+    validation: Evaluation | None
+    test: Evaluation | None
+
+    @property
+    def objective(self) -> float:
+        return self.history.best_val_accuracy
+
+
+class Observer(Protocol):
+    """Called after each epoch (counted from 1); a true answer stops the training."""
+
+    def __call__(self, epoch: int, metrics: Mapping[str, float]) -> bool | None: ...
+
+
+class Tracker(Protocol):
+    """Where a run leaves what it finds."""
+
+    run_id: str | None
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
+
+    def log_images(self, images: Iterable[tuple[str, np.ndarray]], step: int) -> None: ...
+
+    def log_figures(self, figures: Iterable[tuple[str, "Figure"]]) -> None: ...
+
+    def log_json(self, content: Mapping[str, Any], name: str) -> None: ...
+
+    def log_model(self, model: Any) -> None: ...
+
+    def set_state(self, state: str) -> None: ...

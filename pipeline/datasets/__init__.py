@@ -1,0 +1,40 @@
+"""Load, verify, split: a dataset's configuration -> Dataset. NumPy arrays in, NumPy arrays out."""
+
+import hashlib
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from pipeline.contracts import Dataset
+from pipeline.datasets.scaling import scale_and_offset
+from pipeline.datasets.source import verify
+from pipeline.datasets.split import split
+
+__all__ = ["load"]
+
+
+def load(cfg: DictConfig) -> Dataset:
+    """The dataset that the group `dataset` describes. Raises PipelineError where the data is not what it should be."""
+    source = verify(instantiate(cfg.source), cfg.class_names)
+    train, val, test = split(source, cfg.split, cfg.limit)
+    scale, offset = scale_and_offset(train.images, cfg.scaling, cfg.standardize)
+    return Dataset(
+        name=cfg.name,
+        train=train,
+        val=val,
+        test=test,
+        class_names=source.class_names,
+        scale=scale,
+        offset=offset,
+        sha256=_sha256(*(array for part in (train, val, test) for array in (part.images, part.labels))),
+    )
+
+
+def _sha256(*arrays: np.ndarray) -> str:
+    """Of types, shapes and bytes, in order: the same data in other splits is another dataset."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,54 @@
+"""Datasets that their libraries download once and keep: Keras's in ~/.keras, scikit-learn's in ~/scikit_learn_data."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline.contracts import Split
+from pipeline.datasets.files import npz
+from pipeline.datasets.source import Source
+from pipeline.errors import PipelineError
+
+
+def mnist(path: str | None) -> Source:
+    """The whole MNIST (LeCun, Cortes & Burges): 60,000 and 10,000 images of 28x28."""
+    if path is not None:
+        return npz(path)
+    from keras.datasets import mnist
+
+    return _download("mnist", mnist.load_data)
+
+
+def fashion_mnist(path: str | None) -> Source:
+    """Fashion-MNIST (Xiao, Rasul & Vollgraf 2017): 60,000 and 10,000 images of 28x28."""
+    if path is not None:
+        return npz(path)
+    from keras.datasets import fashion_mnist
+
+    return _download("fashion_mnist", fashion_mnist.load_data)
+
+
+def openml(data_id: int) -> Source:
+    """A dataset of OpenML whose rows are square grey images with pixels 0 to 255, such as mnist_784 (554)."""
+    from sklearn.datasets import fetch_openml
+
+    def load() -> tuple[np.ndarray, np.ndarray]:
+        return fetch_openml(data_id=data_id, return_X_y=True, as_frame=False, parser="auto")
+
+    pixels, labels = _downloaded(f"openml {data_id}", load)
+    side = round(pixels.shape[1] ** 0.5)
+    return Source(f"openml {data_id}", pixels.astype(np.uint8).reshape(-1, side, side), labels.astype(np.int64))
+
+
+def _download(name: str, load_data: Callable) -> Source:
+    (images, labels), (test_images, test_labels) = _downloaded(name, load_data)
+    return Source(name, images, labels, Split(test_images, test_labels))
+
+
+def _downloaded(name: str, load: Callable) -> tuple:
+    try:
+        return load()
+    except Exception as error:  # the libraries raise their own, from HTTPError to a bare Exception
+        hint = "; a local file does too: dataset.path=..." if "openml" not in name else ""
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise PipelineError(f"{name}: the download failed ({first_line}){hint}") from error

@@ -1,0 +1,58 @@
+"""Where the numbers are computed: device, memory, precision, seeds. The one module that imports TensorFlow."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.errors import PipelineError
+
+
+def prepare(device: str, precision: str, seed: int) -> None:
+    """Import Keras, place it on `device` (auto, cpu, gpu:N), set the precision policy and every seed.
+
+    A GPU's memory is taken as it is needed. Raises PipelineError where there is no such GPU.
+    """
+    with _quiet_start():
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            _place_tensorflow(device)
+        elif device != "auto":
+            raise PipelineError(f"device={device}: must be auto with KERAS_BACKEND={keras.backend.backend()}")
+    keras.config.set_dtype_policy(precision)
+    keras.backend.clear_session()  # layer names and memory of an earlier run in this process
+    keras.utils.set_random_seed(seed)
+
+
+def _place_tensorflow(device: str) -> None:
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if device.startswith("gpu"):
+        number = int(device.removeprefix("gpu:"))
+        if number >= len(gpus):
+            raise PipelineError(f"device={device}: TensorFlow sees {len(gpus)} GPUs here; take device=auto or cpu")
+        gpus = gpus[number : number + 1]
+    elif device == "cpu":
+        gpus = []
+    try:
+        tf.config.set_visible_devices(gpus, "GPU")
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:  # TensorFlow is in use already: an earlier run of this process has chosen
+        if tf.config.get_visible_devices("GPU") != gpus:
+            raise PipelineError(f"device={device}: this process already computes elsewhere; start a new one") from None
+
+
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Hides what TensorFlow's C++ start-up writes to stderr whatever the log level. Python's exceptions still pass."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as devnull:  # noqa: PTH123
+        os.dup2(devnull.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

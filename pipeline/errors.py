@@ -1,0 +1,71 @@
+"""What a person at the keyboard is told when a run cannot go on: one line, the value, what would be right."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+GROUP_TAKES_NAMES = "Config group override must be"  # Hydra's ValueError for dropout=0.3
+FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+class PipelineError(Exception):
+    """Something the person can mend; the message is one line that names the value and what would be right."""
+
+
+def _closest(word: str, options: list[str]) -> str:
+    match = get_close_matches(word, options, n=1)
+    return f"did you mean {match[0]}?" if match else "there are " + ", ".join(sorted(options))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from, outermost first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def explain(error: Exception) -> str:
+    """One line for an error of Hydra's, OmegaConf's or the operating system's."""
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        return f"{group}={option}: no such option; {_closest(option, list(error.options))}"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'input/output'}: {error.strerror or error}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot be read; write key=value, with quotes around what the shell would change"
+    if isinstance(error, ValueError):  # Hydra says no more than "Config group override must be a string"
+        return "a group takes the name of one of its options, not a number: dropout.rate=0.3, not dropout=0.3"
+    for cause in _chain(error):
+        if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.parent_node is not None:
+            options = [str(option) for option in cause.parent_node]
+            return f"{cause.full_key or cause.key}: no such key; {_closest(str(cause.key), options)}"
+    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+
+
+def _terminate(signum: int, frame: object) -> None:
+    raise SystemExit(128 + signum)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Ends the process with one line on stderr and exit code 1 for what a person can mend; 130 and 143 for Ctrl-C and SIGTERM.
+
+    Anything else is a defect of the program and keeps its traceback, as everything does under HYDRA_FULL_ERROR=1.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; without it, it prints several lines and exits
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except (PipelineError, HydraException, OmegaConfBaseException, OSError, ValueError) as error:
+        if FULL_ERROR or (isinstance(error, ValueError) and not str(error).startswith(GROUP_TAKES_NAMES)):
+            raise
+        line = str(error) if isinstance(error, PipelineError) else explain(error)
+        sys.exit(f"error: {line}")

@@ -1,0 +1,1 @@
+"""Arrays -> matplotlib Figures. Pure: no pyplot, no disk, no MLflow, no Keras."""

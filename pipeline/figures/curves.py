@@ -1,0 +1,54 @@
+"""Learning curves."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pipeline.contracts import History
+from pipeline.figures.style import FAINT, INK, TRAINING, VALIDATION, blank
+
+
+def learning_curves(history: History) -> Figure:
+    """Accuracy and loss by epoch, training and validation, the best epoch marked."""
+    best = history.best_epoch
+    figure = blank(
+        10,
+        4.2,
+        "Learning curves",
+        f"best validation accuracy {history.best_val_accuracy:.4f} at epoch {best} of {len(history.epochs)}. "
+        "Training values are means over an epoch, with dropout at work; validation is measured after it, without.",
+    )
+    accuracy, loss = figure.subplots(1, 2)
+    _panel(accuracy, history, "accuracy")
+    _panel(loss, history, "loss")
+    lowest = min(value for metrics in history.epochs for key, value in metrics.items() if key.endswith("accuracy"))
+    accuracy.set_ylim(max(0.0, lowest - 0.04), 1.005)
+    loss.set_ylim(bottom=0)
+    accuracy.annotate(
+        f"{history.best_val_accuracy:.4f}",
+        (best, history.best_val_accuracy),
+        xytext=(0, -16),
+        textcoords="offset points",
+        ha="center",
+        fontsize=8.5,
+        color=VALIDATION,
+        fontweight="bold",
+    )
+    accuracy.legend(loc="lower right", frameon=False, fontsize=9)
+    return figure
+
+
+def _panel(axes: Axes, history: History, quantity: str) -> None:
+    epochs = range(1, len(history.epochs) + 1)
+    marker = "o" if len(epochs) < 3 else None
+    for split, label, colour in (("train", "training", TRAINING), ("val", "validation", VALIDATION)):
+        values = [metrics[f"{split}_{quantity}"] for metrics in history.epochs]
+        axes.plot(epochs, values, color=colour, linewidth=1.8, label=label, marker=marker)
+        if split == "val":
+            axes.plot(history.best_epoch, values[history.best_epoch - 1], "o", color=colour, markersize=6)
+    axes.axvline(history.best_epoch, color=FAINT, linewidth=0.9, linestyle=":", zorder=0)
+    axes.set_xlabel("epoch", color=INK)
+    axes.set_ylabel(quantity, color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(axis="y", color="#e6e9ed", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,69 @@
+"""Convolution kernels and weight maps as images: red positive, blue negative, white zero."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from pipeline.figures.style import bare, blank, grid_shape, label_tiles, tile
+
+DIVERGING = "RdBu_r"
+MOST_SHOWN = 256
+
+
+def kernel_images(kernels: np.ndarray, layer: str) -> Figure:
+    """Every kernel of a layer (height, width, channels in, kernels) in one square mosaic, numbered from 0."""
+    images = flat_kernels(kernels)
+    height, width, inputs, count = kernels.shape
+    what = f"{height}x{width}" if inputs == 1 else f"{height}x{width}; of the {inputs} input channels, each kernel's strongest"
+    return _sheet(images, [str(number) for number in range(count)], f"Kernels of {layer}", f"{count} kernels of {what}")
+
+
+def weight_maps(maps: np.ndarray, layer: str, names: Sequence[str] | None = None) -> Figure:
+    """(units, height, width, channels): the weight of each pixel for each unit; channels are averaged."""
+    labels = list(names) if names is not None else [str(number) for number in range(len(maps))]
+    subtitle = "red pixels speak for it, blue ones against it"
+    return _sheet(maps.mean(axis=-1), labels, f"Weight maps of {layer}", subtitle)
+
+
+def flat_kernels(kernels: np.ndarray) -> np.ndarray:
+    """(height, width, channels in, kernels) -> (kernels, height, width): of each kernel the channel with the largest norm."""
+    strongest = np.square(kernels).sum(axis=(0, 1)).argmax(axis=0)
+    return kernels[:, :, strongest, np.arange(kernels.shape[-1])].transpose(2, 0, 1)
+
+
+def kernel_mosaic(kernels: np.ndarray, side: int = 512) -> np.ndarray:
+    """The same mosaic as RGB bytes (side, side, 3), for a series of images by epoch."""
+    images = flat_kernels(kernels)
+    limit = float(np.abs(images).max()) or 1.0
+    sheet = tile(images, *grid_shape(len(images)))
+    colours = colormaps[DIVERGING].with_extremes(bad="white")((sheet + limit) / (2 * limit), bytes=True)[..., :3]
+    zoom = max(1, side // max(sheet.shape))
+    colours = colours.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    canvas = np.full((max(side, *colours.shape[:2]),) * 2 + (3,), 255, np.uint8)
+    top, left = ((full - part) // 2 for full, part in zip(canvas.shape[:2], colours.shape[:2], strict=True))
+    canvas[top : top + colours.shape[0], left : left + colours.shape[1]] = colours
+    return canvas
+
+
+def _sheet(images: np.ndarray, labels: Sequence[str], title: str, subtitle: str) -> Figure:
+    """Many (n, height, width) images with one symmetric colour scale around 0."""
+    if len(images) > MOST_SHOWN:
+        subtitle += f"; the first {MOST_SHOWN} of {len(images)}"
+        images, labels = images[:MOST_SHOWN], labels[:MOST_SHOWN]
+    rows, columns = grid_shape(len(images))
+    height, width = images.shape[1:]
+    gap = max(1, round(0.3 * height))  # room for the numbers
+    limit = float(np.abs(images).max()) or 1.0
+    side = min(max(5.0, 0.75 * columns), 14.0)
+    figure = blank(side + 0.9, side * rows / columns + 0.9, title, f"{subtitle}.")
+    axes = figure.subplots()
+    sheet = tile(images, rows, columns, gap)
+    image = axes.imshow(sheet, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest")
+    label_tiles(axes, labels, columns, height, width, gap)
+    bare(axes)
+    bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0, labelsize=8)
+    return figure

@@ -1,0 +1,56 @@
+"""What the figures share: colours, a blank figure, and many small images laid out as one."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, FAINT = "#22262b", "#8a929c"
+TRAINING, VALIDATION = "#2f6fbb", "#d2691e"
+DPI = 120
+
+
+def blank(width: float, height: float, title: str, subtitle: str = "") -> Figure:
+    """An empty figure of width x height inches with a bold title and a fainter line below it."""
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
+    # the line break keeps a row free for the subtitle
+    heading = f"{title}\n" if subtitle else title
+    figure.suptitle(heading, x=0.015, ha="left", fontsize=12, fontweight="bold", color=INK)
+    if subtitle:
+        figure.text(0.015, 1 - 0.40 / height, subtitle, ha="left", va="top", fontsize=8.5, color=FAINT)
+    return figure
+
+
+def grid_shape(count: int) -> tuple[int, int]:
+    """(rows, columns) of the squarest grid for `count` images."""
+    columns = math.ceil(math.sqrt(count))
+    return math.ceil(count / columns), columns
+
+
+def tile(images: np.ndarray, rows: int, columns: int, gap: int = 1) -> np.ndarray:
+    """(n, height, width) -> one image, row by row, with NaN between the tiles and where there are none."""
+    count, height, width = images.shape
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan, np.float32)
+    for number, image in enumerate(images[: rows * columns]):
+        top, left = (number // columns) * (height + gap), (number % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def bare(axes: Axes) -> None:
+    """No frame, no ticks."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def label_tiles(axes: Axes, labels: Sequence[str], columns: int, height: int, width: int, gap: int) -> None:
+    """A label above each tile of a sheet that is shown on axes."""
+    for number, label in enumerate(labels):
+        x = (number % columns) * (width + gap) + (width - 1) / 2
+        y = (number // columns) * (height + gap) - 0.5 - gap * 0.15
+        axes.text(x, y, label, ha="center", va="bottom", fontsize=7, color=INK)

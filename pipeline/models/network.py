@@ -1,0 +1,65 @@
+"""Keras networks. The architecture is data in conf/model/; this is its one builder."""
+
+import inspect
+from typing import Any
+
+import keras
+import numpy as np
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.contracts import Dataset
+from pipeline.errors import PipelineError
+
+
+def build(cfg: DictConfig, dataset: Dataset) -> keras.Model:
+    """raw pixels (n, height, width, channels) -> augmentation, scaling, cfg.model.layers, output -> (n, classes).
+
+    A layer that is null in the configuration is left out. Layers with a kernel get the chosen regularizer, unless they
+    name one themselves. Raises PipelineError, with the layer's key, where one cannot be built or does not fit.
+    """
+    pixels = keras.Input(dataset.image_shape, dtype=dataset.train.images.dtype.name, name="pixels")
+    x = pixels
+    for name, node in cfg.augmentation.layers.items():
+        x = _layer(f"augmentation.layers.{name}", name, node, x)
+    x = keras.layers.Rescaling(dataset.scale, dataset.offset, dtype="float32", name="scaling")(x)
+    penalty = keras.regularizers.L1L2(cfg.regularizer.l1, cfg.regularizer.l2) if any(cfg.regularizer.values()) else None
+    for name, node in cfg.model.layers.items():
+        if node is not None:
+            x = _layer(f"model.layers.{name}", name, node, x, kernel_regularizer=penalty)
+    # the softmax stays in float32 under mixed precision
+    classes = {"units": len(dataset.class_names), "dtype": "float32"}
+    x = _layer("model.output", "output", cfg.model.output, x, kernel_regularizer=penalty, **classes)
+    return keras.Model(pixels, x, name=cfg.model.name)
+
+
+def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Probabilities (n, classes) in float32 for raw pixels (n, height, width, channels)."""
+    return model.predict(images, batch_size=512, verbose=0)
+
+
+def count_weights(model: keras.Model) -> int:
+    """Trainable and not; the states of random number generators don't count."""
+    return model.count_params()
+
+
+def _layer(key: str, name: str, node: DictConfig, x: Any, **suggested: Any) -> Any:
+    """The output of the layer that node describes, on x. The node wins over what is suggested."""
+    try:
+        layer_class = get_class(node._target_)
+        accepted = inspect.signature(layer_class).parameters
+        settings = {k: v for k, v in suggested.items() if k not in node and (k in accepted or k == "dtype")}
+        return instantiate(node, name=name, **settings)(x)
+    except (InstantiationException, ImportError, TypeError, ValueError, AttributeError) as error:
+        shape = "x".join(str(size) for size in x.shape[1:])
+        settings = ", ".join(f"{k}={v}" for k, v in OmegaConf.to_container(node).items() if k != "_target_")
+        layer = str(node.get("_target_")).rpartition(".")[2]
+        raise PipelineError(f"{key}: {layer}({settings}) does not fit on {shape}: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

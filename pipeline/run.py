@@ -1,0 +1,98 @@
+"""The whole story of one run: data, model, training, evaluation, figures, each step logged as it is done."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from hydra.utils import instantiate
+from matplotlib.figure import Figure
+from omegaconf import DictConfig
+
+from pipeline import datasets, device, interpret, models, summary, tracking, training
+from pipeline.contracts import Dataset, Evaluation, History, Outcome, Tracker
+from pipeline.errors import PipelineError
+from pipeline.evaluation import evaluate
+from pipeline.figures.confusion import confusion_matrix
+from pipeline.figures.curves import learning_curves
+from pipeline.figures.feature_maps import feature_maps
+from pipeline.figures.kernels import kernel_images, kernel_mosaic, weight_maps
+
+
+def run(cfg: DictConfig) -> Outcome:
+    """Train, evaluate and log the model that a checked configuration describes.
+
+    Raises PipelineError where data, model and settings don't go together, before anything is logged.
+    """
+    dataset = datasets.load(cfg.dataset)
+    if cfg.batch_size is not None and cfg.batch_size > len(dataset.train):
+        raise PipelineError(f"batch_size={cfg.batch_size}: the training split has {len(dataset.train)} images")
+    if cfg.model.family == "network":
+        device.prepare(cfg.device, cfg.precision, cfg.seed)
+    family = models.family(cfg.model.family)
+    model = family.build(cfg, dataset)
+
+    with tracking.start(cfg, dataset) as tracker:
+        tracker.log_images(_kernels_by_layer(model), step=0)
+        history = training.family(cfg.model.family).fit(
+            model, dataset, cfg, [_logger(tracker, model), *(instantiate(node) for node in cfg.observers)]
+        )
+        weights = family.count_weights(model)
+        tracker.log_metrics(_totals(history, weights))
+        if history.stopped_by_observer:
+            tracker.set_state("pruned")
+            return Outcome(tracker.run_id, "pruned", weights, history, validation=None, test=None)
+
+        validation, test = (
+            evaluate(split.labels, family.predict(model, split.images), dataset.class_names)
+            for split in (dataset.val, dataset.test)
+        )
+        tracker.log_metrics({"test_accuracy": test.accuracy, "test_loss": test.loss})
+        tracker.log_json(test.report, "classification_report.json")
+        tracker.log_figures(_figures(model, dataset, history, test))
+        tracker.log_model(model)
+        tracker.set_state("complete")
+
+    outcome = Outcome(tracker.run_id, "complete", weights, history, validation, test)
+    summary.show(cfg, dataset, outcome)
+    return outcome
+
+
+def _logger(tracker: Tracker, model: Any) -> Any:
+    """The first observer: an epoch's metrics and kernels, as soon as they are known."""
+
+    def log_epoch(epoch: int, metrics: dict[str, float]) -> None:
+        tracker.log_metrics(metrics, step=epoch)
+        tracker.log_images(_kernels_by_layer(model), step=epoch)
+
+    return log_epoch
+
+
+def _totals(history: History, weights: int) -> dict[str, float]:
+    return {
+        "best_val_accuracy": history.best_val_accuracy,
+        "best_epoch": history.best_epoch,
+        "weights": weights,
+        "train_seconds": round(history.seconds, 3),
+        "images_per_second": round(history.images_per_second, 1),
+    }
+
+
+def _kernels_by_layer(model: Any) -> Iterator[tuple[str, np.ndarray]]:
+    for layer, kernels in interpret.kernels(model).items():
+        yield f"kernels/{layer}", kernel_mosaic(kernels)
+
+
+def _figures(model: Any, dataset: Dataset, history: History, test: Evaluation) -> Iterator[tuple[str, Figure]]:
+    """(artifact's name, figure), each drawn when it is asked for."""
+    yield "curves", learning_curves(history)
+    yield "confusion_matrix", confusion_matrix(test, dataset.class_names, "test")
+    for layer, kernels in interpret.kernels(model).items():
+        yield f"kernels_{layer}", kernel_images(kernels, layer)
+    for layer, maps in interpret.weight_maps(model, dataset.image_shape).items():
+        names = dataset.class_names if len(maps) == len(dataset.class_names) else None
+        yield f"weight_maps_{layer}", weight_maps(maps, layer, names)
+    # the first test image of each class that has one there
+    classes, first = np.unique(dataset.test.labels, return_index=True)
+    images, names = dataset.test.images[first], [dataset.class_names[index] for index in classes]
+    for layer, maps in interpret.feature_maps(model, images).items():
+        yield f"feature_maps_{layer}", feature_maps(images, maps, names, layer)

@@ -1,0 +1,28 @@
+"""The last lines on the screen."""
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.contracts import Dataset, Outcome
+
+
+def show(cfg: DictConfig, dataset: Dataset, outcome: Outcome) -> None:
+    """A small table, the pairs of classes that were most confused, and how to look at the run."""
+    history, test = outcome.history, outcome.test
+    table = Table(title=f"{cfg.model.name} on {dataset.name}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    best = f"best {history.best_val_accuracy:.4f} at epoch {history.best_epoch}"
+    table.add_row("validation accuracy", f"{outcome.validation.accuracy:.4f}", best)
+    table.add_row("test accuracy", f"{test.accuracy:.4f}", f"{int(test.confusion.sum()):,} images")
+    table.add_row("weights", f"{outcome.weights:,}", "")
+    table.add_row("training", f"{history.seconds:.1f} s", f"{history.images_per_second:,.0f} images/s")
+    console = Console(highlight=False)
+    console.print(table)
+    names = dataset.class_names
+    pairs = [f"{names[i]} and {names[j]} ({count})" for i, j, count in test.most_confused(3)]
+    console.print(f"most confused: {', '.join(pairs) or 'none'}", soft_wrap=True)
+    if outcome.run_id is not None:
+        console.print(f"look at it:    python -m pipeline.ui {outcome.run_id}", soft_wrap=True)

@@ -1,0 +1,177 @@
+"""One run in MLflow, by the names in README: metrics by epoch, figures, configuration, model, tags, state."""
+
+import getpass
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from hydra.core.hydra_config import HydraConfig
+from mlflow import MlflowClient
+from mlflow.entities import Dataset as LoggedDataset
+from mlflow.entities import DatasetInput, InputTag, Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+from omegaconf import DictConfig, OmegaConf
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline.contracts import Dataset
+from pipeline.errors import PipelineError
+from pipeline.tracking import git
+from pipeline.tracking.params import headline
+from pipeline.tracking.store import open_store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SAVED_WITH = {"network": ("keras", "tensorflow", "numpy"), "estimator": ("scikit-learn", "numpy")}
+
+
+@contextmanager
+def start(cfg: DictConfig, dataset: Dataset) -> Iterator["MlflowTracker"]:
+    """A run that ends FINISHED, FAILED where an exception leaves the block, or KILLED by Ctrl-C or SIGTERM.
+
+    Raises PipelineError where the store cannot be used; what was logged before stays.
+    """
+    try:
+        client, experiment_id = open_store(cfg.tracking.store, cfg.tracking.uri, cfg.dataset.name)
+        run_id = client.create_run(experiment_id, run_name=_run_name(cfg), tags=_tags(cfg, dataset)).info.run_id
+        tracker = MlflowTracker(client, run_id, cfg, dataset)
+        try:
+            tracker.log_setting()
+            yield tracker
+        except (KeyboardInterrupt, SystemExit):
+            tracker.end("KILLED", "killed")
+            raise
+        except BaseException:
+            tracker.end("FAILED", "failed")
+            raise
+        client.set_terminated(run_id)
+    except (MlflowException, SQLAlchemyError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise PipelineError(f"tracking in {cfg.tracking.uri or cfg.tracking.store}: {reason}") from error
+
+
+class MlflowTracker:
+    """pipeline.contracts.Tracker over MLflow's client."""
+
+    def __init__(self, client: MlflowClient, run_id: str, cfg: DictConfig, dataset: Dataset) -> None:
+        self.client, self.run_id, self.cfg, self.dataset = client, run_id, cfg, dataset
+
+    def log_setting(self) -> None:
+        """What is known before training: parameters, configuration, data, uncommitted code."""
+        overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
+        params = [Param(key, str(value)) for key, value in headline(self.cfg, overrides).items()]
+        self.client.log_batch(self.run_id, params=params)
+        self.client.log_text(self.run_id, OmegaConf.to_yaml(self.cfg, resolve=True), "config.yaml")
+        self.client.log_inputs(self.run_id, [self._dataset_input()])
+        if diff := git.uncommitted():
+            self.client.log_text(self.run_id, diff, "uncommitted.diff")
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        now = int(time.time() * 1000)
+        self.client.log_batch(self.run_id, [Metric(key, float(value), now, step) for key, value in metrics.items()])
+
+    def log_images(self, images: Iterable[tuple[str, np.ndarray]], step: int) -> None:
+        for key, image in images:
+            # by default MLflow uploads in the background, and the end of the run waits a second for it
+            self.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
+
+    def log_figures(self, figures: Iterable[tuple[str, "Figure"]]) -> None:
+        for name, figure in figures:
+            self.client.log_figure(self.run_id, figure, f"{name}.png")
+
+    def log_json(self, content: Mapping[str, Any], name: str) -> None:
+        self.client.log_dict(self.run_id, dict(content), name)
+
+    def log_model(self, model: Any) -> None:
+        """Into `model/`. Signature and requirements are given: where MLflow infers them it takes 4 s and more."""
+        family = self.cfg.model.family
+        settings = {
+            "mlflow_model": Model(artifact_path="model", run_id=self.run_id),
+            "signature": _signature(self.dataset, family),
+            "pip_requirements": [f"{name}=={found}" for name in SAVED_WITH[family] if (found := _version(name))],
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / "model")
+            if family == "network":
+                import mlflow.keras
+
+                mlflow.keras.save_model(model, path, **settings)
+            else:
+                import mlflow.sklearn
+
+                mlflow.sklearn.save_model(model, path, **settings)
+            self.client.log_artifacts(self.run_id, path, "model")
+
+    def set_state(self, state: str) -> None:
+        self.client.set_tag(self.run_id, "state", state)
+
+    def end(self, status: str, state: str) -> None:
+        """As well as it goes: the store may be what failed."""
+        with suppress(Exception):
+            self.set_state(state)
+            self.client.set_terminated(self.run_id, status)
+
+    def _dataset_input(self) -> DatasetInput:
+        data = self.dataset
+        sizes = {split: len(getattr(data, split)) for split in ("train", "val", "test")}
+        source = OmegaConf.to_container(self.cfg.dataset.source, resolve=True)
+        logged = LoggedDataset(
+            name=data.name,
+            digest=data.sha256[:32],  # MLflow keeps 36 characters; the tag has them all
+            source_type="code",
+            source=json.dumps(source),
+            schema=json.dumps({"image_shape": data.image_shape, "dtype": data.train.images.dtype.name}),
+            profile=json.dumps({**sizes, "classes": len(data.class_names), "sha256": data.sha256}),
+        )
+        return DatasetInput(logged, [InputTag("mlflow.data.context", "training")])
+
+
+def _signature(dataset: Dataset, family: str) -> ModelSignature:
+    """A network takes raw images and gives probabilities; an estimator takes rows of raw pixels and gives labels."""
+    images = dataset.train.images
+    if family == "network":
+        takes = TensorSpec(images.dtype, (-1, *images.shape[1:]))
+        gives = TensorSpec(np.dtype("float32"), (-1, len(dataset.class_names)))
+    else:
+        takes = TensorSpec(np.dtype("float32"), (-1, math.prod(images.shape[1:])))
+        gives = TensorSpec(np.dtype("int64"), (-1,))
+    return ModelSignature(inputs=Schema([takes]), outputs=Schema([gives]))
+
+
+def _run_name(cfg: DictConfig) -> str:
+    return cfg.tracking.run_name or f"{cfg.model.name} {cfg.optimizer.name} seed {cfg.seed}".replace(" none", "")
+
+
+def _tags(cfg: DictConfig, dataset: Dataset) -> dict[str, str]:
+    commit = git.commit()
+    tags = {
+        "kind": "run",
+        "dataset_sha256": dataset.sha256,
+        "mlflow.user": _user(),
+        "mlflow.source.name": "pipeline.train",
+        "mlflow.source.type": "LOCAL",
+    }
+    return tags | ({"git_commit": commit, "mlflow.source.git.commit": commit} if commit else {})
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return "unknown"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

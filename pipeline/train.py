@@ -1,0 +1,24 @@
+"""The entry: `python -m pipeline.train model=cnn_dropout`."""
+
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from pipeline.config import check
+from pipeline.errors import one_line_errors
+
+
+@hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="config")
+def main(cfg: DictConfig) -> float:
+    """One run of the composed configuration; returns the best validation accuracy, which a sweep maximises."""
+    with one_line_errors():
+        check(cfg)
+        from pipeline.run import run  # heavy: nothing is imported to compose or to say no
+
+        return run(cfg).objective
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

@@ -1,0 +1,114 @@
+"""Keras fit."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from pipeline.contracts import Dataset, History, Observer
+from pipeline.errors import PipelineError
+from pipeline.training.progress import Progress
+
+
+def fit(model: keras.Model, dataset: Dataset, cfg: DictConfig, observers: Sequence[Observer]) -> History:
+    """Train as the configuration says; each observer is called after each epoch and may stop the training.
+
+    Raises PipelineError where a batch doesn't fit into the training split, and where the loss is no longer finite.
+    """
+    steps = math.ceil(len(dataset.train) / cfg.batch_size)
+    model.compile(
+        optimizer=_optimizer(cfg, steps * cfg.epochs),
+        loss=keras.losses.SparseCategoricalCrossentropy(),
+        metrics=["accuracy"],
+    )
+    with Progress(cfg.epochs, steps) as progress:
+        watch = _Watch(cfg, observers, progress)
+        started = time.perf_counter()
+        model.fit(
+            dataset.train.images,
+            dataset.train.labels,
+            batch_size=cfg.batch_size,
+            epochs=cfg.epochs,
+            validation_data=(dataset.val.images, dataset.val.labels),
+            validation_batch_size=512,
+            callbacks=[watch, *_selection(cfg)],
+            verbose=0,
+        )
+        seconds = time.perf_counter() - started
+    return History(
+        epochs=tuple(watch.epochs),
+        seconds=seconds,
+        images_per_second=len(dataset.train) / float(np.median(watch.epoch_seconds)),
+        stopped_by_observer=watch.stopped,
+    )
+
+
+def _optimizer(cfg: DictConfig, steps: int) -> keras.optimizers.Optimizer:
+    try:
+        schedule = instantiate(_without_name(cfg.schedule), learning_rate=cfg.optimizer.learning_rate, steps=steps)
+    except InstantiationException as error:
+        raise PipelineError(f"schedule={cfg.schedule.name}: {str(error.__cause__ or error).splitlines()[0]}") from error
+    try:
+        return instantiate(cfg.optimizer, learning_rate=schedule)
+    except InstantiationException as error:
+        raise PipelineError(f"optimizer={cfg.optimizer.name}: {str(error.__cause__ or error).splitlines()[0]}") from error
+
+
+def _without_name(node: DictConfig) -> dict:
+    return {key: value for key, value in node.items() if key != "name"}
+
+
+def _selection(cfg: DictConfig) -> list[keras.callbacks.Callback]:
+    """Early stopping and the weights of the best epoch, both by validation accuracy."""
+    patience = cfg.early_stopping.patience
+    if patience is None and not cfg.best_weights:
+        return []
+    return [
+        keras.callbacks.EarlyStopping(
+            monitor="val_accuracy",
+            mode="max",
+            patience=patience if patience is not None else cfg.epochs,
+            min_delta=cfg.early_stopping.min_delta,
+            restore_best_weights=cfg.best_weights,
+        )
+    ]
+
+
+class _Watch(keras.callbacks.Callback):
+    """Collects the epochs, shows progress, calls the observers, and ends a run whose loss is lost."""
+
+    def __init__(self, cfg: DictConfig, observers: Sequence[Observer], progress: Progress) -> None:
+        super().__init__()
+        self.cfg, self.observers, self.progress = cfg, observers, progress
+        self.epochs: list[Mapping[str, float]] = []
+        self.epoch_seconds: list[float] = []  # of the training steps, without validation
+        self.stopped = False
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise PipelineError(
+                f"the training loss became {loss} in epoch {len(self.epochs) + 1} with optimizer.learning_rate="
+                f"{self.cfg.optimizer.learning_rate:g}; try a tenth of it, or standardized pixels (dataset.standardize)"
+            )
+        self.progress.batch(batch + 1, loss, float(logs["accuracy"]))
+
+    def on_test_begin(self, logs: Mapping | None = None) -> None:
+        self.epoch_seconds.append(time.perf_counter() - self._began)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping | None = None) -> None:
+        names = {"loss": "train_loss", "accuracy": "train_accuracy"}
+        metrics = {names.get(key, key): round(float(value), 6) for key, value in logs.items()}
+        self.epochs.append(metrics)
+        self.progress.epoch(epoch + 1, metrics)
+        # every observer hears of the epoch, whatever the others answer
+        if any([bool(observer(epoch + 1, metrics)) for observer in self.observers]):
+            self.stopped = self.model.stop_training = True

@@ -1,0 +1,62 @@
+"""How far the training is: a bar on a terminal, a plain line per epoch elsewhere."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+
+class Progress:
+    """One bar over all steps of all epochs, so that the time left is that of the run."""
+
+    def __init__(self, epochs: int, steps: int) -> None:
+        self.epochs, self.steps = epochs, steps
+        self.console = Console()
+        self.bar = Bar(
+            TextColumn("epoch"),
+            TextColumn("{task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(bar_width=None),
+            TextColumn("accuracy {task.fields[accuracy]:.4f}  loss {task.fields[loss]:.4f}"),
+            TextColumn("val {task.fields[val]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,
+        )
+        self.finished = 0
+        self.began = time.perf_counter()
+
+    def __enter__(self) -> "Progress":
+        self.bar.start()
+        self.task = self.bar.add_task(
+            "", total=self.epochs * self.steps, epoch=1, epochs=self.epochs, accuracy=0.0, loss=0.0, val="-"
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def batch(self, done: int, loss: float, accuracy: float) -> None:
+        """After a training step: how many of this epoch are done, and the epoch's mean loss and accuracy so far."""
+        if not self.bar.disable:
+            completed = self.finished * self.steps + done
+            self.bar.update(self.task, completed=completed, epoch=self.finished + 1, loss=loss, accuracy=accuracy)
+
+    def epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """After an epoch, validation included."""
+        self.finished = epoch
+        if self.bar.disable:
+            left = (time.perf_counter() - self.began) / epoch * (self.epochs - epoch)
+            print(
+                f"epoch {epoch}/{self.epochs}  accuracy {metrics['train_accuracy']:.4f}  loss {metrics['train_loss']:.4f}"
+                f"  val_accuracy {metrics['val_accuracy']:.4f}  val_loss {metrics['val_loss']:.4f}  {left:.0f} s left",
+                flush=True,
+            )
+        else:
+            self.bar.update(self.task, completed=epoch * self.steps, val=f"{metrics['val_accuracy']:.4f}")

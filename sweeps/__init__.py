@@ -1,0 +1,1 @@
+"""Many training runs. Sits on top of pipeline/, which knows nothing of it."""
