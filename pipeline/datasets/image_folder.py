@@ -16,7 +16,7 @@ def image_folder(path: str, size: Sequence[int] | None = None, channels: int | N
     """PNG and JPEG pictures, grey or RGB, as uint8. Classes are the sub-folders in the order of their names.
 
     size: (height, width) to resize to; without it all pictures must have one size. channels: 1, 3, or None for 3 if
-    any picture is coloured.
+    any picture is colored.
     """
     if channels not in (None, 1, 3):
         raise PipelineError(f"dataset.channels={channels}: must be 1, 3 or null")

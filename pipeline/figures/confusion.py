@@ -14,7 +14,7 @@ MOST_LABELLED = 26  # classes; beyond that the counts could not be read
 
 
 def confusion_matrix(evaluation: Evaluation, class_names: Sequence[str], split: str) -> Figure:
-    """Counts as text, each row's shares as colour: what the images of one class were taken for."""
+    """Counts as text, each row's shares as color: what the images of one class were taken for."""
     counts = evaluation.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     classes = len(class_names)
@@ -23,19 +23,19 @@ def confusion_matrix(evaluation: Evaluation, class_names: Sequence[str], split: 
         side + 0.6,
         side,
         f"Confusion matrix, {split} split",
-        f"{counts.sum():,} images, accuracy {evaluation.accuracy:.4f}. Colour: share of the row, stretched so that rare "
+        f"{counts.sum():,} images, accuracy {evaluation.accuracy:.4f}. Color: share of the row, stretched so that rare "
         "mistakes show.",
     )
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.35, 0, 1))
     if classes <= MOST_LABELLED:
-        size = 10 if classes <= 12 else 7
+        size = 11 if classes <= 12 else 7
         for (row, column), count in np.ndenumerate(counts):
             if count:
-                colour = "white" if shares[row, column] > 0.25 else INK
+                color = "white" if shares[row, column] > 0.25 else INK
                 weight = "bold" if row == column else "normal"
                 axes.text(
-                    column, row, f"{count}", ha="center", va="center", fontsize=size, color=colour, fontweight=weight
+                    column, row, f"{count}", ha="center", va="center", fontsize=size, color=color, fontweight=weight
                 )
         long_names = max(map(len, class_names)) > 3
         axes.set_xticks(range(classes), class_names, rotation=45 if long_names else 0, ha="right" if long_names else "center")

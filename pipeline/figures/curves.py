@@ -16,7 +16,7 @@ def learning_curves(history: History) -> Figure:
         4.2,
         "Learning curves",
         f"best validation accuracy {history.best_val_accuracy:.4f} at epoch {best} of {len(history.epochs)}. "
-        "Training values are means over an epoch, with dropout at work; validation is measured after it, without.",
+        "Training values are means over the epoch, while the weights change; validation is measured at its end.",
     )
     accuracy, loss = figure.subplots(1, 2)
     _panel(accuracy, history, "accuracy")
@@ -24,16 +24,6 @@ def learning_curves(history: History) -> Figure:
     lowest = min(value for metrics in history.epochs for key, value in metrics.items() if key.endswith("accuracy"))
     accuracy.set_ylim(max(0.0, lowest - 0.04), 1.005)
     loss.set_ylim(bottom=0)
-    accuracy.annotate(
-        f"{history.best_val_accuracy:.4f}",
-        (best, history.best_val_accuracy),
-        xytext=(0, -16),
-        textcoords="offset points",
-        ha="center",
-        fontsize=8.5,
-        color=VALIDATION,
-        fontweight="bold",
-    )
     accuracy.legend(loc="lower right", frameon=False, fontsize=9)
     return figure
 
@@ -41,11 +31,11 @@ def learning_curves(history: History) -> Figure:
 def _panel(axes: Axes, history: History, quantity: str) -> None:
     epochs = range(1, len(history.epochs) + 1)
     marker = "o" if len(epochs) < 3 else None
-    for split, label, colour in (("train", "training", TRAINING), ("val", "validation", VALIDATION)):
+    for split, label, color in (("train", "training", TRAINING), ("val", "validation", VALIDATION)):
         values = [metrics[f"{split}_{quantity}"] for metrics in history.epochs]
-        axes.plot(epochs, values, color=colour, linewidth=1.8, label=label, marker=marker)
+        axes.plot(epochs, values, color=color, linewidth=1.8, label=label, marker=marker)
         if split == "val":
-            axes.plot(history.best_epoch, values[history.best_epoch - 1], "o", color=colour, markersize=6)
+            axes.plot(history.best_epoch, values[history.best_epoch - 1], "o", color=color, markersize=6)
     axes.axvline(history.best_epoch, color=FAINT, linewidth=0.9, linestyle=":", zorder=0)
     axes.set_xlabel("epoch", color=INK)
     axes.set_ylabel(quantity, color=INK)

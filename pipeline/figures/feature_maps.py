@@ -25,13 +25,15 @@ def feature_maps(images: np.ndarray, maps: np.ndarray, class_names: Sequence[str
         1.6 + 0.62 * (columns + 1),
         0.9 + 0.62 * rows,
         f"Feature maps of {layer}",
-        f"{which}, each {maps.shape[1]}x{maps.shape[2]}; one test image of each class; one colour scale.",
+        f"{which}, each {maps.shape[1]}x{maps.shape[2]}; one test image of each class; one color scale.",
     )
     left, right = figure.subplots(1, 2, width_ratios=[1, columns])
+    left.set_anchor("E")
+    right.set_anchor("W")
     if images.shape[-1] == 1:
         left.imshow(tile(images[..., 0], rows, 1, gap=2), cmap="gray", interpolation="nearest")
     else:
-        left.imshow(_tile_colour(images), interpolation="nearest")
+        left.imshow(_tile_color(images), interpolation="nearest")
     pitch = images.shape[1] + 2
     bare(left)
     left.set_yticks([row * pitch + images.shape[1] / 2 for row in range(rows)], class_names)
@@ -52,7 +54,7 @@ def feature_maps(images: np.ndarray, maps: np.ndarray, class_names: Sequence[str
     return figure
 
 
-def _tile_colour(images: np.ndarray) -> np.ndarray:
+def _tile_color(images: np.ndarray) -> np.ndarray:
     """RGB images below each other as floats in [0, 1], white between them."""
     top = 255.0 if np.issubdtype(images.dtype, np.integer) else max(float(images.max()), 1e-6)
     sheets = [tile(images[..., channel] / top, len(images), 1, gap=2) for channel in range(3)]

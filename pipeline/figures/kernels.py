@@ -17,14 +17,19 @@ def kernel_images(kernels: np.ndarray, layer: str) -> Figure:
     images = flat_kernels(kernels)
     height, width, inputs, count = kernels.shape
     what = f"{height}x{width}" if inputs == 1 else f"{height}x{width}; of the {inputs} input channels, each kernel's strongest"
-    return _sheet(images, [str(number) for number in range(count)], f"Kernels of {layer}", f"{count} kernels of {what}")
+    limit = float(np.abs(images).max())
+    labels = [str(number) for number in range(count)]
+    return _sheet(images, labels, grid_shape(count), limit, f"Kernels of {layer}", f"{count} kernels of {what}")
 
 
 def weight_maps(maps: np.ndarray, layer: str, names: Sequence[str] | None = None) -> Figure:
     """(units, height, width, channels): the weight of each pixel for each unit; channels are averaged."""
     labels = list(names) if names is not None else [str(number) for number in range(len(maps))]
-    subtitle = "red pixels speak for it, blue ones against it"
-    return _sheet(maps.mean(axis=-1), labels, f"Weight maps of {layer}", subtitle)
+    images = maps.mean(axis=-1)
+    limit = float(np.percentile(np.abs(images), 99.8))  # single pixels may stand far out
+    rows, columns = (2, 5) if len(images) == 10 else grid_shape(len(images))
+    subtitle = "what speaks for a unit is red, what speaks against it blue"
+    return _sheet(images, labels, (rows, columns), limit, f"Weight maps of {layer}", subtitle)
 
 
 def flat_kernels(kernels: np.ndarray) -> np.ndarray:
@@ -38,25 +43,27 @@ def kernel_mosaic(kernels: np.ndarray, side: int = 512) -> np.ndarray:
     images = flat_kernels(kernels)
     limit = float(np.abs(images).max()) or 1.0
     sheet = tile(images, *grid_shape(len(images)))
-    colours = colormaps[DIVERGING].with_extremes(bad="white")((sheet + limit) / (2 * limit), bytes=True)[..., :3]
+    colors = colormaps[DIVERGING].with_extremes(bad="white")((sheet + limit) / (2 * limit), bytes=True)[..., :3]
     zoom = max(1, side // max(sheet.shape))
-    colours = colours.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    canvas = np.full((max(side, *colours.shape[:2]),) * 2 + (3,), 255, np.uint8)
-    top, left = ((full - part) // 2 for full, part in zip(canvas.shape[:2], colours.shape[:2], strict=True))
-    canvas[top : top + colours.shape[0], left : left + colours.shape[1]] = colours
+    colors = colors.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    canvas = np.full((max(side, *colors.shape[:2]),) * 2 + (3,), 255, np.uint8)
+    top, left = ((full - part) // 2 for full, part in zip(canvas.shape[:2], colors.shape[:2], strict=True))
+    canvas[top : top + colors.shape[0], left : left + colors.shape[1]] = colors
     return canvas
 
 
-def _sheet(images: np.ndarray, labels: Sequence[str], title: str, subtitle: str) -> Figure:
-    """Many (n, height, width) images with one symmetric colour scale around 0."""
+def _sheet(
+    images: np.ndarray, labels: Sequence[str], grid: tuple[int, int], limit: float, title: str, subtitle: str
+) -> Figure:
+    """Many (n, height, width) images with one symmetric color scale around 0, from -limit to limit."""
     if len(images) > MOST_SHOWN:
         subtitle += f"; the first {MOST_SHOWN} of {len(images)}"
-        images, labels = images[:MOST_SHOWN], labels[:MOST_SHOWN]
-    rows, columns = grid_shape(len(images))
+        images, labels, grid = images[:MOST_SHOWN], labels[:MOST_SHOWN], grid_shape(MOST_SHOWN)
+    rows, columns = grid
     height, width = images.shape[1:]
     gap = max(1, round(0.3 * height))  # room for the numbers
-    limit = float(np.abs(images).max()) or 1.0
-    side = min(max(5.0, 0.75 * columns), 14.0)
+    limit = limit or 1.0
+    side = min(max(6.0, 0.75 * columns), 14.0)
     figure = blank(side + 0.9, side * rows / columns + 0.9, title, f"{subtitle}.")
     axes = figure.subplots()
     sheet = tile(images, rows, columns, gap)

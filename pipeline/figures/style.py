@@ -1,4 +1,4 @@
-"""What the figures share: colours, a blank figure, and many small images laid out as one."""
+"""What the figures share: colors, a blank figure, and many small images laid out as one."""
 
 import math
 from collections.abc import Sequence

@@ -9,6 +9,7 @@ from urllib.request import urlopen
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage
+from mlflow.exceptions import MlflowException
 
 from pipeline.errors import PipelineError
 
@@ -72,3 +73,11 @@ def _answers(uri: str) -> None:
         pass
     except (URLError, OSError) as error:
         raise PipelineError(f"tracking.uri={uri}: no MLflow server answers ({getattr(error, 'reason', error)})") from None
+
+
+def experiment_of(store: Path, run_id: str) -> str:
+    """The id of a run's experiment. Raises PipelineError where the store has no such run."""
+    try:
+        return MlflowClient(f"sqlite:///{store / DATABASE}").get_run(run_id).info.experiment_id
+    except MlflowException:
+        raise PipelineError(f"{run_id}: no such run in {store}") from None
