@@ -34,8 +34,17 @@ def _is_size(value: Any) -> bool:
     return _is_count(value) or (isinstance(value, float) and 0 < value < 1)
 
 
-def _is_penalty(value: Any) -> bool:
+def _is_not_negative(value: Any) -> bool:
     return _is_number(value) and value >= 0
+
+
+def _is_name(value: Any) -> bool:
+    """Keras's rule for names, without slashes."""
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.-]*", value) is not None
+
+
+def _is_setting(value: Any) -> bool:
+    return value is None or isinstance(value, bool) or _is_number(value)
 
 
 def _is_uri(value: Any) -> bool:
@@ -43,9 +52,13 @@ def _is_uri(value: Any) -> bool:
 
 
 COUNT = "a whole number of at least 1"
-PENALTY = "a number of at least 0"
+NOT_NEGATIVE = "a number of at least 0"
+
+NAME = "a name of letters, digits, _ . and - alone"
 
 ALWAYS = (
+    Rule("model.name", _is_name, NAME),
+    Rule("optimizer.name", _is_name, NAME),
     Rule("seed", lambda v: _is_count(v, 0) and v < 2**32, "a whole number of at least 0, below 2**32"),
     Rule("device", lambda v: bool(re.fullmatch(r"auto|cpu|gpu:\d+", str(v))), "auto, cpu or gpu:0, gpu:1, ..."),
     Rule(
@@ -55,16 +68,19 @@ ALWAYS = (
     ),
     Rule("best_weights", lambda v: isinstance(v, bool), "true or false"),
     Rule("early_stopping.patience", lambda v: v is None or _is_count(v), f"{COUNT}, or null"),
-    Rule("early_stopping.min_delta", _is_penalty, PENALTY),
+    Rule("early_stopping.min_delta", _is_not_negative, NOT_NEGATIVE),
     Rule("dropout.rate", lambda v: _is_number(v) and 0 <= v < 1, "a number of at least 0 and below 1"),
-    Rule("regularizer.l1", _is_penalty, PENALTY),
-    Rule("regularizer.l2", _is_penalty, PENALTY),
+    Rule("regularizer.l1", _is_not_negative, NOT_NEGATIVE),
+    Rule("regularizer.l2", _is_not_negative, NOT_NEGATIVE),
     Rule("optimizer.learning_rate", lambda v: v is None or (_is_number(v) and v > 0), "a number above 0"),
     Rule(
         "optimizer.momentum",
         lambda v: v is None or (_is_number(v) and 0 <= v < 1),
         "a number of at least 0 and below 1",
     ),
+    Rule("schedule.warmup", lambda v: v is None or (_is_number(v) and 0 <= v < 1), "at least 0 and below 1"),
+    Rule("schedule.initial_fraction", lambda v: v is None or _is_not_negative(v), NOT_NEGATIVE),
+    Rule("schedule.final_fraction", lambda v: v is None or _is_not_negative(v), NOT_NEGATIVE),
     Rule("dataset.limit", lambda v: v is None or _is_count(v), f"{COUNT}, or null"),
     Rule("dataset.split.val", _is_size, "a number of images, or a share above 0 and below 1"),
     Rule(
@@ -79,9 +95,7 @@ ALWAYS = (
         lambda v: v in ("auto", "none") or (_is_number(v) and v > 0),
         "auto, none or a number above 0 to divide the pixels by",
     ),
-    Rule(
-        "dataset.standardize", lambda v: v in ("none", "pixel_mean", "global"), "none, pixel_mean or global"
-    ),
+    Rule("dataset.standardize", lambda v: v in ("none", "pixel_mean", "global"), "none, pixel_mean or global"),
     Rule("tracking.uri", _is_uri, "null, or an address such as http://host:5000 or sqlite:///file.db"),
 )
 
@@ -118,14 +132,26 @@ def check(cfg: DictConfig) -> None:
         raise PipelineError(f"{key}: a value is needed; give {key}=...")
     if cfg.model.family not in FAMILIES:
         raise PipelineError(f"model.family={cfg.model.family}: must be one of {', '.join(FAMILIES)}")
-    for key, holds, right in ALWAYS + FAMILIES[cfg.model.family]:
+    settings = tuple(
+        Rule(f"{group}.{key}", _is_setting, "a number, true, false or null")
+        for group in ("optimizer", "schedule")
+        for key in cfg[group]
+        if key not in ("_target_", "name")
+    )
+    for key, holds, right in ALWAYS + settings + FAMILIES[cfg.model.family]:
         value = OmegaConf.select(cfg, key)
         if not holds(value):
-            raise PipelineError(f"{key}={'null' if value is None else value}: must be {right}")
+            raise PipelineError(f"{key}={_as_typed(value)}: must be {right}")
     for key in ("path", "test_path"):
         path = cfg.dataset.get(key)
         if path is not None and not Path(path).expanduser().exists():
             raise PipelineError(f"dataset.{key}={path}: no such file or folder")
+
+
+def _as_typed(value: Any) -> str:
+    return (
+        {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+    )
 
 
 def _missing(node: Any, prefix: str = "") -> Iterator[str]:

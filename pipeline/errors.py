@@ -54,9 +54,10 @@ def _terminate(signum: int, frame: object) -> None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Ends the process with one line on stderr and exit code 1 for what a person can mend; 130 and 143 for Ctrl-C and SIGTERM.
+    """Ends the process with one line on stderr and exit code 1 for what a person can mend.
 
-    Anything else is a defect of the program and keeps its traceback, as everything does under HYDRA_FULL_ERROR=1.
+    Ctrl-C and SIGTERM end it with 130 and 143. Anything else is a defect of the program and keeps its traceback, as
+    everything does under HYDRA_FULL_ERROR=1.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; without it, it prints several lines and exits
     signal.signal(signal.SIGTERM, _terminate)

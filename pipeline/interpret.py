@@ -28,7 +28,7 @@ def weight_maps(model: Any, image_shape: tuple[int, int, int]) -> dict[str, np.n
 
 
 def feature_maps(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Layer name -> (n, height, width, maps) for raw images, through every convolution and pooling, in the model's order."""
+    """Layer name -> (n, height, width, maps) for raw images, through every convolution and pooling, in order."""
     wanted = [layer for layer in _layers(model) if _kernel_rank(layer) == 4 or "Pooling" in type(layer).__name__]
     wanted = [layer for layer in wanted if len(layer.output.shape) == 4]
     if not wanted:

@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
 from pipeline import datasets, device, interpret, models, summary, tracking, training
-from pipeline.contracts import Dataset, Evaluation, History, Outcome, Tracker
-from pipeline.errors import PipelineError
+from pipeline.contracts import Dataset, Evaluation, History, Observer, Outcome, Tracker
 from pipeline.evaluation import evaluate
 from pipeline.figures.confusion import confusion_matrix
 from pipeline.figures.curves import learning_curves
@@ -24,18 +23,16 @@ def run(cfg: DictConfig) -> Outcome:
     Raises PipelineError where data, model and settings don't go together, before anything is logged.
     """
     dataset = datasets.load(cfg.dataset)
-    if cfg.batch_size is not None and cfg.batch_size > len(dataset.train):
-        raise PipelineError(f"batch_size={cfg.batch_size}: the training split has {len(dataset.train)} images")
     if cfg.model.family == "network":
         device.prepare(cfg.device, cfg.precision, cfg.seed)
-    family = models.family(cfg.model.family)
+    family, trainer = models.family(cfg.model.family), training.family(cfg.model.family)
     model = family.build(cfg, dataset)
+    trainer.prepare(model, dataset, cfg)
+    observers = [instantiate(node) for node in cfg.observers]
 
     with tracking.start(cfg, dataset) as tracker:
         tracker.log_images(_kernels_by_layer(model), step=0)
-        history = training.family(cfg.model.family).fit(
-            model, dataset, cfg, [_logger(tracker, model), *(instantiate(node) for node in cfg.observers)]
-        )
+        history = trainer.fit(model, dataset, cfg, [_epoch_logger(tracker, model), *observers])
         weights = family.count_weights(model)
         tracker.log_metrics(_totals(history, weights))
         if history.stopped_by_observer:
@@ -57,8 +54,8 @@ def run(cfg: DictConfig) -> Outcome:
     return outcome
 
 
-def _logger(tracker: Tracker, model: Any) -> Any:
-    """The first observer: an epoch's metrics and kernels, as soon as they are known."""
+def _epoch_logger(tracker: Tracker, model: Any) -> Observer:
+    """The first observer: logs an epoch's metrics and kernels, as soon as they are known."""
 
     def log_epoch(epoch: int, metrics: dict[str, float]) -> None:
         tracker.log_metrics(metrics, step=epoch)

@@ -33,16 +33,25 @@ def main() -> None:
 def serve(store: Path, port: int, run_id: str | None) -> None:
     """Raises PipelineError where there is no store, no such run, or the port is taken."""
     if not (store / "mlflow.db").exists():
-        raise PipelineError(f"{store / 'mlflow.db'}: no such file; train something first, or name the folder with --store")
+        raise PipelineError(
+            f"{store / 'mlflow.db'}: no such file; train something first, or name the folder with --store"
+        )
     page = _page(store, run_id)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise PipelineError(f"--port {port}: cannot be used ({error.strerror or error}); try --port {port + 1}") from None
+            raise PipelineError(
+                f"--port {port}: cannot be used ({error.strerror or error}); try --port {port + 1}"
+            ) from None
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", f"sqlite:///{store / 'mlflow.db'}", "--default-artifact-root", str(store / "artifacts")]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{store / 'mlflow.db'}",
+        "--default-artifact-root",
+        str(store / "artifacts"),
+    ]
     # the job runners are for MLflow's GenAI side: 14 more processes and 2.6 GB
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with tempfile.TemporaryFile("w+") as log:

@@ -16,7 +16,8 @@ __all__ = ["load"]
 
 def load(cfg: DictConfig) -> Dataset:
     """The dataset that the group `dataset` describes. Raises PipelineError where the data is not what it should be."""
-    source = verify(instantiate(cfg.source), cfg.class_names)
+    read = instantiate(cfg.source, _partial_=True)  # called here, or Hydra would wrap what it raises
+    source = verify(read(), cfg.class_names)
     train, val, test = split(source, cfg.split, cfg.limit)
     scale, offset = scale_and_offset(train.images, cfg.scaling, cfg.standardize)
     return Dataset(

@@ -18,15 +18,15 @@ from pipeline.errors import PipelineError
 def npz(path: str) -> Source:
     """Arrays x_train, y_train and, where there is a test split, x_test, y_test. Pickled arrays are refused."""
     try:
-        with np.load(Path(path).expanduser(), allow_pickle=False) as arrays:
-            missing = {"x_train", "y_train"} - set(arrays.files)
-            if missing:
-                found = ", ".join(sorted(arrays.files)) or "nothing"
-                raise PipelineError(f"{path}: has no array {min(missing)}; found {found}")
-            test = Split(arrays["x_test"], arrays["y_test"]) if {"x_test", "y_test"} <= set(arrays.files) else None
-            return Source(path, arrays["x_train"], arrays["y_train"], test)
+        with np.load(Path(path).expanduser(), allow_pickle=False) as loaded:
+            arrays = {name: loaded[name] for name in loaded.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, AttributeError, TypeError) as error:
         raise PipelineError(f"{path}: is not a whole .npz file ({error})") from error
+    missing = {"x_train", "y_train"} - arrays.keys()
+    if missing:
+        raise PipelineError(f"{path}: has no array {min(missing)}; found {', '.join(sorted(arrays)) or 'nothing'}")
+    test = Split(arrays["x_test"], arrays["y_test"]) if {"x_test", "y_test"} <= arrays.keys() else None
+    return Source(path, arrays["x_train"], arrays["y_train"], test)
 
 
 def csv(path: str, test_path: str | None = None, shape: Sequence[int] | None = None) -> Source:
@@ -43,7 +43,7 @@ def _csv(path: str, shape: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray
         table = np.loadtxt(Path(path).expanduser(), delimiter=",", dtype=np.float32, skiprows=header, ndmin=2)
     except ValueError as error:
         where = " (rows count from 0, after the header)" if header else " (rows count from 0)"
-        raise PipelineError(f"{path}: {str(error).split(';')[0]}{where}") from error
+        raise PipelineError(f"{path}: {str(error).split(';')[0].rstrip('.')}{where}") from error
     pixels, labels = table[:, 1:], table[:, 0]
     side = math.isqrt(pixels.shape[1])
     shape = tuple(shape) if shape is not None else (side, side, 1)

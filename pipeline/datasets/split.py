@@ -1,5 +1,7 @@
 """Cut a source into training, validation and test split."""
 
+import math
+
 import numpy as np
 from omegaconf import DictConfig
 from sklearn.model_selection import train_test_split
@@ -36,7 +38,8 @@ def split(source: Source, cfg: DictConfig, limit: int | None) -> tuple[Split, Sp
 
 
 def _count(size: float, total: int) -> int:
-    return round(size * total) if isinstance(size, float) else size
+    """Of a share, as many as scikit-learn's train_test_split takes."""
+    return math.ceil(size * total) if isinstance(size, float) else size
 
 
 def _cut(rows: np.ndarray, last: int, labels: np.ndarray, cfg: DictConfig, key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -54,6 +57,6 @@ def _cut(rows: np.ndarray, last: int, labels: np.ndarray, cfg: DictConfig, key: 
     except ValueError:
         classes, counts = np.unique(labels[rows], return_counts=True)
         raise PipelineError(
-            f"dataset.{key}: cannot put each of {len(classes)} classes (the smallest has {counts.min()} images) on both "
-            f"sides of a cut of {len(rows)} images at {last}; take more images or dataset.split.stratify=false"
+            f"dataset.{key}: cannot put each of {len(classes)} classes (the smallest has {counts.min()} images) on "
+            f"both sides of a cut of {len(rows)} images at {last}; take more images or dataset.split.stratify=false"
         ) from None

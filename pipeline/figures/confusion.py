@@ -38,7 +38,9 @@ def confusion_matrix(evaluation: Evaluation, class_names: Sequence[str], split: 
                     column, row, f"{count}", ha="center", va="center", fontsize=size, color=color, fontweight=weight
                 )
         long_names = max(map(len, class_names)) > 3
-        axes.set_xticks(range(classes), class_names, rotation=45 if long_names else 0, ha="right" if long_names else "center")
+        axes.set_xticks(
+            range(classes), class_names, rotation=45 if long_names else 0, ha="right" if long_names else "center"
+        )
         axes.set_yticks(range(classes), class_names)
         axes.set_xticks(np.arange(-0.5, classes), minor=True)
         axes.set_yticks(np.arange(-0.5, classes), minor=True)

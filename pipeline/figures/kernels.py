@@ -16,7 +16,11 @@ def kernel_images(kernels: np.ndarray, layer: str) -> Figure:
     """Every kernel of a layer (height, width, channels in, kernels) in one square mosaic, numbered from 0."""
     images = flat_kernels(kernels)
     height, width, inputs, count = kernels.shape
-    what = f"{height}x{width}" if inputs == 1 else f"{height}x{width}; of the {inputs} input channels, each kernel's strongest"
+    what = (
+        f"{height}x{width}"
+        if inputs == 1
+        else f"{height}x{width}; of the {inputs} input channels, each kernel's strongest"
+    )
     limit = float(np.abs(images).max())
     labels = [str(number) for number in range(count)]
     return _sheet(images, labels, grid_shape(count), limit, f"Kernels of {layer}", f"{count} kernels of {what}")
@@ -33,7 +37,7 @@ def weight_maps(maps: np.ndarray, layer: str, names: Sequence[str] | None = None
 
 
 def flat_kernels(kernels: np.ndarray) -> np.ndarray:
-    """(height, width, channels in, kernels) -> (kernels, height, width): of each kernel the channel with the largest norm."""
+    """(height, width, channels in, kernels) -> (kernels, height, width): each kernel's channel of the largest norm."""
     strongest = np.square(kernels).sum(axis=(0, 1)).argmax(axis=0)
     return kernels[:, :, strongest, np.arange(kernels.shape[-1])].transpose(2, 0, 1)
 

@@ -32,7 +32,7 @@ def grid_shape(count: int) -> tuple[int, int]:
 
 def tile(images: np.ndarray, rows: int, columns: int, gap: int = 1) -> np.ndarray:
     """(n, height, width) -> one image, row by row, with NaN between the tiles and where there are none."""
-    count, height, width = images.shape
+    height, width = images.shape[1:]
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan, np.float32)
     for number, image in enumerate(images[: rows * columns]):
         top, left = (number // columns) * (height + gap), (number % columns) * (width + gap)

@@ -24,7 +24,8 @@ def build(cfg: DictConfig, dataset: Dataset) -> Pipeline:
         raise PipelineError(f"model.estimator: {str(error.__cause__ or error).splitlines()[0]}") from error
     features = math.prod(dataset.image_shape)
     scale, offset = (
-        np.broadcast_to(part, dataset.image_shape).ravel().astype(np.float32) for part in (dataset.scale, dataset.offset)
+        np.broadcast_to(part, dataset.image_shape).ravel().astype(np.float32)
+        for part in (dataset.scale, dataset.offset)
     )
     scaler = StandardScaler()
     scaler.scale_, scaler.mean_, scaler.var_ = 1 / scale, -offset / scale, scale**-2

@@ -5,5 +5,9 @@ from types import ModuleType
 
 
 def family(name: str) -> ModuleType:
-    """The module of a family, imported only now. It has fit(model, dataset, cfg, observers) -> History."""
+    """The module of a family, imported only now. It has
+
+    prepare(model, dataset, cfg), which refuses settings that can't work, before anything is logged, and then
+    fit(model, dataset, cfg, observers) -> History.
+    """
     return import_module(f"pipeline.training.{name}")

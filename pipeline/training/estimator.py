@@ -13,6 +13,14 @@ from pipeline.models.estimator import predict, rows
 from pipeline.training.progress import Progress
 
 
+def prepare(model: Pipeline, dataset: Dataset, cfg: DictConfig) -> None:
+    """Raises PipelineError for a setting that the estimator refuses."""
+    try:
+        model[-1]._validate_params()  # what its fit begins with
+    except ValueError as error:
+        raise PipelineError(f"model={cfg.model.name}: {' '.join(str(error).split())}") from error
+
+
 def fit(model: Pipeline, dataset: Dataset, cfg: DictConfig, observers: Sequence[Observer]) -> History:
     """Fit to the training split in one go. Losses are the cross-entropy of the predicted probabilities."""
     with Progress(epochs=1, steps=1) as progress:
@@ -33,5 +41,5 @@ def fit(model: Pipeline, dataset: Dataset, cfg: DictConfig, observers: Sequence[
             "val_accuracy": val.accuracy,
         }
         progress.epoch(1, metrics)
-    stopped = any([bool(observer(1, metrics)) for observer in observers])
-    return History((metrics,), seconds, len(dataset.train) / seconds, stopped)
+    answers = [observer(1, metrics) for observer in observers]
+    return History((metrics,), seconds, len(dataset.train) / seconds, stopped_by_observer=any(answers))

@@ -15,18 +15,23 @@ from pipeline.errors import PipelineError
 from pipeline.training.progress import Progress
 
 
-def fit(model: keras.Model, dataset: Dataset, cfg: DictConfig, observers: Sequence[Observer]) -> History:
-    """Train as the configuration says; each observer is called after each epoch and may stop the training.
-
-    Raises PipelineError where a batch doesn't fit into the training split, and where the loss is no longer finite.
-    """
-    steps = math.ceil(len(dataset.train) / cfg.batch_size)
+def prepare(model: keras.Model, dataset: Dataset, cfg: DictConfig) -> None:
+    """Compile. Raises PipelineError for a batch larger than the training split, and for what Keras refuses."""
+    if cfg.batch_size > len(dataset.train):
+        raise PipelineError(f"batch_size={cfg.batch_size}: the training split has {len(dataset.train)} images")
     model.compile(
-        optimizer=_optimizer(cfg, steps * cfg.epochs),
+        optimizer=_optimizer(cfg, _steps(dataset, cfg) * cfg.epochs),
         loss=keras.losses.SparseCategoricalCrossentropy(),
         metrics=["accuracy"],
     )
-    with Progress(cfg.epochs, steps) as progress:
+
+
+def fit(model: keras.Model, dataset: Dataset, cfg: DictConfig, observers: Sequence[Observer]) -> History:
+    """Train a prepared model; each observer is called after each epoch and may stop the training.
+
+    Raises PipelineError where the loss is no longer finite.
+    """
+    with Progress(cfg.epochs, _steps(dataset, cfg)) as progress:
         watch = _Watch(cfg, observers, progress)
         started = time.perf_counter()
         model.fit(
@@ -48,6 +53,11 @@ def fit(model: keras.Model, dataset: Dataset, cfg: DictConfig, observers: Sequen
     )
 
 
+def _steps(dataset: Dataset, cfg: DictConfig) -> int:
+    """Of one epoch; the last batch may be smaller."""
+    return math.ceil(len(dataset.train) / cfg.batch_size)
+
+
 def _optimizer(cfg: DictConfig, steps: int) -> keras.optimizers.Optimizer:
     try:
         schedule = instantiate(_without_name(cfg.schedule), learning_rate=cfg.optimizer.learning_rate, steps=steps)
@@ -56,7 +66,9 @@ def _optimizer(cfg: DictConfig, steps: int) -> keras.optimizers.Optimizer:
     try:
         return instantiate(cfg.optimizer, learning_rate=schedule)
     except InstantiationException as error:
-        raise PipelineError(f"optimizer={cfg.optimizer.name}: {str(error.__cause__ or error).splitlines()[0]}") from error
+        raise PipelineError(
+            f"optimizer={cfg.optimizer.name}: {str(error.__cause__ or error).splitlines()[0]}"
+        ) from error
 
 
 def _without_name(node: DictConfig) -> dict:
@@ -109,6 +121,6 @@ class _Watch(keras.callbacks.Callback):
         metrics = {names.get(key, key): round(float(value), 6) for key, value in logs.items()}
         self.epochs.append(metrics)
         self.progress.epoch(epoch + 1, metrics)
-        # every observer hears of the epoch, whatever the others answer
-        if any([bool(observer(epoch + 1, metrics)) for observer in self.observers]):
+        answers = [observer(epoch + 1, metrics) for observer in self.observers]
+        if any(answers):
             self.stopped = self.model.stop_training = True

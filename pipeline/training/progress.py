@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+SHOWN = ("train_accuracy", "train_loss", "val_accuracy", "val_loss")
+
 
 class Progress:
     """One bar over all steps of all epochs, so that the time left is that of the run."""
@@ -53,10 +55,7 @@ class Progress:
         self.finished = epoch
         if self.bar.disable:
             left = (time.perf_counter() - self.began) / epoch * (self.epochs - epoch)
-            print(
-                f"epoch {epoch}/{self.epochs}  accuracy {metrics['train_accuracy']:.4f}  loss {metrics['train_loss']:.4f}"
-                f"  val_accuracy {metrics['val_accuracy']:.4f}  val_loss {metrics['val_loss']:.4f}  {left:.0f} s left",
-                flush=True,
-            )
+            shown = "  ".join(f"{name.removeprefix('train_')} {metrics[name]:.4f}" for name in SHOWN)
+            print(f"epoch {epoch}/{self.epochs}  {shown}  {left:.0f} s left", flush=True)
         else:
             self.bar.update(self.task, completed=epoch * self.steps, val=f"{metrics['val_accuracy']:.4f}")

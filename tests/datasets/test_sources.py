@@ -1,0 +1,250 @@
+"""Each source of images, right and wrong."""
+
+import gzip
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import command, configuration
+from PIL import Image
+
+from pipeline import datasets
+from pipeline.contracts import Dataset
+from pipeline.errors import PipelineError
+
+
+def load(*overrides: str) -> Dataset:
+    return datasets.load(configuration(*overrides).dataset)
+
+
+def test_mnist5k_is_5000_real_digits_in_stratified_splits() -> None:
+    data = load()
+    assert [len(split) for split in (data.train, data.val, data.test)] == [3000, 1000, 1000]
+    assert data.image_shape == (28, 28, 1)
+    assert data.train.images.dtype == np.uint8
+    for split, each in ((data.train, 300), (data.val, 100), (data.test, 100)):
+        assert np.bincount(split.labels).tolist() == [each] * 10
+    assert data.class_names == tuple("0123456789")
+    whole = np.concatenate([split.images.reshape(len(split), -1) for split in (data.train, data.val, data.test)])
+    assert whole.max() == 255
+    assert len(np.unique(whole, axis=0)) == 5000, "no image stands in two splits"
+
+
+def test_digits_are_8x8_and_scaled_by_16() -> None:
+    data = load("dataset=digits")
+    assert data.image_shape == (8, 8, 1)
+    assert data.scale == 1 / 16
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_a_local_file_stands_in_for_the_download(name: str, write_npz: Callable[..., Path]) -> None:
+    own_classes = "dataset.class_names=[a,b,c]"
+    data = load(f"dataset={name}", f"dataset.path={write_npz()}", "dataset.split.val=15", own_classes)
+    assert [len(split) for split in (data.train, data.val, data.test)] == [45, 15, 15]
+    assert data.class_names == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("name", ["mnist", "openml"])
+def test_a_download_that_fails_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nobody listens there
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "sklearn"))
+    done = command(f"dataset={name}", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "the download failed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+class TestNpz:
+    def test_grey_and_color_of_any_size(self, write_npz: Callable[..., Path]) -> None:
+        color = np.zeros((60, 12, 20, 3), np.uint8)
+        data = load("dataset=npz", f"dataset.path={write_npz(x_train=color, x_test=color[:15])}")
+        assert data.image_shape == (12, 20, 3)
+        assert len(data.class_names) == 3
+
+    def test_a_test_split_is_cut_where_there_is_none(self, write_npz: Callable[..., Path]) -> None:
+        path = write_npz(x_test=None, y_test=None)
+        with pytest.raises(PipelineError, match=r"dataset.split.test=null: .*data.npz has no test split of its own"):
+            load("dataset=npz", f"dataset.path={path}")
+        assert len(load("dataset=npz", f"dataset.path={path}", "dataset.split.test=12").test) == 12
+
+    @pytest.mark.parametrize(
+        ("replaced", "line"),
+        [
+            ({"y_train": None}, "has no array y_train; found x_test, x_train, y_test"),
+            ({"y_train": np.arange(60) % 3 * 2}, "no image has the label 1; labels must be 0 to 4 without a gap"),
+            ({"y_train": np.arange(60) % 3 - 1}, "label -1 of image 0; must be a whole number from 0"),
+            ({"y_train": np.arange(60) % 3 + 0.5}, "label 0.5 of image 0; must be a whole number from 0"),
+            ({"y_train": np.array(["cat", "dog", "eel"] * 20)}, "labels have the type <U3; must be whole numbers"),
+            ({"y_train": np.zeros(60, int)}, "has one class; a classifier needs at least 2"),
+            ({"y_train": np.arange(59) % 3}, "60 images but 59 labels"),
+            ({"y_test": np.arange(15) % 4}, "test label 3 exceeds the 3 classes"),
+            ({"x_train": np.full((60, 8, 8), np.nan)}, "3840 pixels are NaN or infinite, the first in image 0"),
+            ({"x_train": np.zeros((60, 64), np.uint8)}, r"images have the shape (60, 64); must be"),
+            ({"x_train": np.zeros((60, 8, 8, 2), np.uint8)}, r"images have the shape (60, 8, 8, 2); must be"),
+            ({"x_train": np.zeros((60, 9, 9), np.uint8)}, "test images are (8, 8, 1), training images (9, 9, 1)"),
+            ({"x_train": np.full((60, 8, 8), "x")}, "pixels have the type <U1; must be numbers"),
+        ],
+    )
+    def test_wrong_arrays_are_refused(self, replaced: dict, line: str, write_npz: Callable[..., Path]) -> None:
+        path = write_npz(**replaced)
+        with pytest.raises(PipelineError) as refusal:
+            load("dataset=npz", f"dataset.path={path}")
+        assert str(refusal.value).startswith(f"{path}: {line}")
+
+    @pytest.mark.parametrize("size", [0, 10, 200, 2000])
+    def test_a_truncated_file_is_refused(self, size: int, write_npz: Callable[..., Path]) -> None:
+        path = write_npz()
+        path.write_bytes(path.read_bytes()[:size])
+        with pytest.raises(PipelineError, match=r"data.npz: is not a whole .npz file"):
+            load("dataset=npz", f"dataset.path={path}")
+
+    def test_a_lone_npy_file_is_refused(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "array.npy", np.zeros(3))
+        with pytest.raises(PipelineError, match="is not a whole .npz file"):
+            load("dataset=npz", f"dataset.path={tmp_path / 'array.npy'}")
+
+    def test_labels_beyond_the_given_class_names_are_refused(self, write_npz: Callable[..., Path]) -> None:
+        with pytest.raises(PipelineError, match="label 2 exceeds the 2 classes; labels must be 0 to 1"):
+            load("dataset=npz", f"dataset.path={write_npz()}", "dataset.class_names=[a,b]")
+
+
+class TestCsv:
+    HEADER = "label," + ",".join(f"pixel{n}" for n in range(4))
+
+    def write(self, folder: Path, *lines: str) -> str:
+        (folder / "data.csv").write_text("\n".join(lines) + "\n")
+        return f"dataset.path={folder / 'data.csv'}"
+
+    @pytest.mark.parametrize("header", [(), (HEADER,)], ids=["bare", "header"])
+    def test_kaggles_layout(self, header: tuple[str, ...], tmp_path: Path) -> None:
+        rows = [f"{n % 2},{n},0,128,255" for n in range(20)]
+        data = load("dataset=csv", self.write(tmp_path, *header, *rows), "dataset.split.seed=null")
+        assert data.image_shape == (2, 2, 1)
+        assert data.train.images.dtype == np.uint8
+        assert data.train.images[1].ravel().tolist() == [1, 0, 128, 255]
+        assert data.train.labels.tolist()[:4] == [0, 1, 0, 1]
+
+    def test_a_shape_and_a_second_file(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path, *(f"{n % 2},1,2,3" for n in range(20)))
+        (tmp_path / "test.csv").write_text("0,1,2,3\n1,4,5,6\n")
+        second = f"dataset.test_path={tmp_path / 'test.csv'}"
+        data = load("dataset=csv", path, second, "dataset.shape=[1,3,1]", "dataset.split.test=null")
+        assert data.image_shape == (1, 3, 1)
+        assert data.test.images[1].ravel().tolist() == [4, 5, 6]
+
+    @pytest.mark.parametrize(
+        ("rows", "line"),
+        [
+            (["0,1,2,3,4", "1,1,x,3,4"], "could not convert string 'x' to float32 at row 1, column 3"),
+            (["0,1,2,3,4", "1,1,2,3"], "the number of columns changed from 5 to 4 at row 2"),
+            (["0,1,2,3", "1,1,2,3"], "3 pixels a row do not make an image of 1x1x1; give dataset.shape"),
+            (["0,1,2,3,nan", "1,1,2,3,4"], "1 pixels are NaN or infinite, the first in image 0"),
+            (["0", "1"], "0 pixels a row do not make an image"),
+        ],
+    )
+    def test_wrong_rows_are_refused(self, rows: list[str], line: str, tmp_path: Path) -> None:
+        path = self.write(tmp_path, *rows)
+        with pytest.raises(PipelineError) as refusal:
+            load("dataset=csv", path)
+        assert line in str(refusal.value)
+        assert str(tmp_path / "data.csv") in str(refusal.value)
+
+
+class TestIdx:
+    NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+    def write(self, folder: Path, compress: bool) -> None:
+        for name, count in zip(self.NAMES, (40, 40, 10, 10), strict=True):
+            array = (
+                np.arange(count * 9, dtype=np.uint8).reshape(count, 3, 3) if "images" in name else np.arange(count) % 2
+            )
+            sizes = struct.pack(f">{array.ndim}I", *array.shape)
+            content = bytes((0, 0, 8, array.ndim)) + sizes + array.astype(np.uint8).tobytes()
+            file = folder / (f"{name}.gz" if compress else name)
+            file.write_bytes(gzip.compress(content) if compress else content)
+
+    @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzipped"])
+    def test_the_four_files(self, compress: bool, tmp_path: Path) -> None:
+        self.write(tmp_path, compress)
+        data = load("dataset=idx", f"dataset.path={tmp_path}", "dataset.split.seed=null")
+        assert data.image_shape == (3, 3, 1)
+        assert [len(split) for split in (data.train, data.val, data.test)] == [36, 4, 10]
+        assert data.train.images[1].ravel().tolist() == list(range(9, 18))
+
+    @pytest.mark.parametrize(
+        ("change", "line"),
+        [
+            (lambda content: b"\x00\x00\x0d\x03" + content[4:], "magic number 00000d03; must be 00000803"),
+            (lambda content: content[:-1], "holds 359 bytes of data; its header promises 360"),
+            (lambda content: content[:9], "ends after 9 bytes, inside the header"),
+            (lambda content: b"", "magic number missing; must be 00000803"),
+        ],
+    )
+    def test_a_wrong_file_is_refused(self, change: Callable, line: str, tmp_path: Path) -> None:
+        self.write(tmp_path, compress=False)
+        wrong = tmp_path / self.NAMES[0]
+        wrong.write_bytes(change(wrong.read_bytes()))
+        with pytest.raises(PipelineError) as refusal:
+            load("dataset=idx", f"dataset.path={tmp_path}")
+        assert str(refusal.value) == f"{wrong}: {line}"
+
+    def test_missing_and_broken_archives_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(PipelineError, match="has no file train-images-idx3-ubyte or train-images-idx3-ubyte.gz"):
+            load("dataset=idx", f"dataset.path={tmp_path}")
+        self.write(tmp_path, compress=True)
+        broken = tmp_path / f"{self.NAMES[1]}.gz"
+        broken.write_bytes(broken.read_bytes()[:-9])
+        with pytest.raises(PipelineError, match="is not a whole gzip file"):
+            load("dataset=idx", f"dataset.path={tmp_path}")
+
+
+class TestImageFolder:
+    def write(self, folder: Path, mode: str = "L", size: tuple[int, int] = (10, 6), suffix: str = "png") -> str:
+        for number, name in enumerate(("cat", "dog")):
+            (folder / name).mkdir(exist_ok=True)
+            for index in range(10):
+                color = (40 * number, 10 * index, 200)[: len(mode)]
+                Image.new(mode, size, color if len(mode) > 1 else 10 * index).save(folder / name / f"{index}.{suffix}")
+        return f"dataset.path={folder}"
+
+    def test_grey_pictures(self, tmp_path: Path) -> None:
+        data = load("dataset=image_folder", self.write(tmp_path))
+        assert data.image_shape == (6, 10, 1)
+        assert data.class_names == ("cat", "dog")
+
+    def test_color_jpegs_resized(self, tmp_path: Path) -> None:
+        data = load("dataset=image_folder", self.write(tmp_path, "RGB", suffix="jpg"), "dataset.size=[8,5]")
+        assert data.image_shape == (8, 5, 3)
+
+    def test_one_colored_picture_makes_all_colored_unless_told(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path)
+        Image.new("RGB", (10, 6), (255, 0, 0)).save(tmp_path / "cat" / "red.png")
+        assert load("dataset=image_folder", path).image_shape == (6, 10, 3)
+        assert load("dataset=image_folder", path, "dataset.channels=1").image_shape == (6, 10, 1)
+
+    def test_wrong_folders_are_refused(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path)
+        broken = tmp_path / "dog" / "3.png"
+        whole = broken.read_bytes()
+        broken.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(PipelineError, match=r"dog/3.png: is not a whole picture"):
+            load("dataset=image_folder", path)
+        broken.write_text("not a picture")
+        with pytest.raises(PipelineError, match=r"dog/3.png: is not a whole picture"):
+            load("dataset=image_folder", path)
+        Image.new("L", (7, 7)).save(broken)
+        with pytest.raises(PipelineError, match=r"pictures have 2 sizes.*give dataset.size=\[height,width\]"):
+            load("dataset=image_folder", path)
+        with pytest.raises(PipelineError, match="dataset.channels=4: must be 1, 3 or null"):
+            load("dataset=image_folder", path, "dataset.channels=4")
+        with pytest.raises(PipelineError, match=r"cat: has 0 sub-folders; needs one per class, at least 2"):
+            load("dataset=image_folder", f"dataset.path={tmp_path / 'cat'}")
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(PipelineError, match=r"empty: holds no PNG or JPEG picture"):
+            load("dataset=image_folder", path)

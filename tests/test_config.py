@@ -1,0 +1,120 @@
+"""Every option composes; the command line wins; every bad value is one line, with nothing heavy imported."""
+
+from pathlib import Path
+
+import pytest
+from conftest import CONF, command, configuration
+from omegaconf import OmegaConf
+
+from pipeline.config import check
+from pipeline.errors import PipelineError
+
+OPTIONS = sorted(
+    f"{path.parent.name}={path.stem}"
+    for path in CONF.glob("*/*.yaml")
+    if path.parent.name not in ("model", "optimizer")
+)
+MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+OPTIMIZERS = sorted({path.stem for path in (CONF / "optimizer").glob("*.yaml")} - {"none"})
+
+
+@pytest.mark.parametrize(
+    "option", [*OPTIONS, *(f"model={name}" for name in MODELS), *(f"optimizer={name}" for name in OPTIMIZERS)]
+)
+def test_every_option_of_every_group_composes_and_passes_the_checks(option: str, tmp_path: Path) -> None:
+    path = (
+        [f"dataset.path={tmp_path}"]
+        if option in {f"dataset={own}" for own in ("npz", "csv", "idx", "image_folder")}
+        else []
+    )
+    cfg = configuration(option, *path)
+    OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    check(cfg)
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_file_says_what_it_is(path: Path) -> None:
+    assert path.read_text().startswith("# ")
+
+
+def test_groups_are_independent_and_compose_as_they_read() -> None:
+    cfg = configuration(
+        *"model=cnn dropout=half regularizer=l2 regularizer.l2=1e-4 optimizer=sgd optimizer.learning_rate=0.05 "
+        "optimizer.momentum=0.9 optimizer.nesterov=true schedule=one_cycle batch_size=128".split()
+    )
+    check(cfg)
+    assert (cfg.model.name, cfg.dropout.rate, cfg.regularizer.l2, cfg.schedule.name) == ("cnn", 0.5, 1e-4, "one_cycle")
+    assert (cfg.optimizer.learning_rate, cfg.optimizer.momentum, cfg.optimizer.nesterov) == (0.05, 0.9, True)
+    assert cfg.model.layers.dropout1.rate == 0.5
+
+
+def test_a_model_suggests_and_the_command_line_wins() -> None:
+    assert configuration("model=cnn_dropout").dropout.rate == 0.5
+    assert configuration("model=cnn_dropout", "dropout=none").dropout.rate == 0
+    assert configuration("model=cnn_dropout", "dropout.rate=0.3").model.layers.dropout3.rate == 0.3
+    assert configuration("model=cnn").dropout.rate == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("model=cnnn", "model=cnnn: no such option; did you mean cnn?"),
+        ("optmizer=sgd", "optmizer: no such key; did you mean optimizer?"),
+        ("optimizer.lerning_rate=1", "optimizer.lerning_rate: no such key; did you mean learning_rate?"),
+        ("dropout=0.3", "dropout.rate=0.3, not dropout=0.3"),
+        ("epochs", "epochs: cannot be read; write key=value"),
+        ("epochs=0", "epochs=0: must be a whole number of at least 1"),
+        ("epochs=many", "epochs=many: must be a whole number"),
+        ("batch_size=0", "batch_size=0: must be a whole number of at least 1"),
+        ("dropout.rate=1", "dropout.rate=1: must be a number of at least 0 and below 1"),
+        ("dropout.rate=-0.1", "dropout.rate=-0.1: must be a number of at least 0 and below 1"),
+        ("optimizer.learning_rate=nan", "optimizer.learning_rate=nan: must be a number above 0"),
+        ("optimizer.beta_1=high", "optimizer.beta_1=high: must be a number, true, false or null"),
+        ("schedule=one_cycle schedule.warmup=1", "schedule.warmup=1: must be at least 0 and below 1"),
+        ("model.name=a/b", "model.name=a/b: must be a name of letters, digits"),
+        ("precision=float8", "precision=float8: must be float32, mixed_bfloat16 or mixed_float16"),
+        ("device=gpu", "device=gpu: must be auto, cpu or gpu:0"),
+        ("dataset=npz", "dataset.path: a value is needed; give dataset.path=..."),
+        ("dataset=npz dataset.path=nowhere.npz", "dataset.path=nowhere.npz: no such file or folder"),
+        ("dataset.split.val=0", "dataset.split.val=0: must be a number of images, or a share"),
+        ("tracking.uri=localhost", "tracking.uri=localhost: must be null, or an address such as http://host:5000"),
+        ("model=sgd_classifier optimizer=adam", "optimizer.name=adam: must be left out: a scikit-learn estimator"),
+        ("model=sgd_classifier batch_size=32", "batch_size=32: must be left out: a scikit-learn estimator"),
+        ("model=sgd_classifier dropout=half", "dropout.rate=0.5: must be left out: a scikit-learn estimator"),
+        ("optimizer=none", "optimizer.name=none: must be one that trains a network"),
+    ],
+)
+def test_bad_input_is_one_line_before_anything_heavy_is_imported(arguments: str, line: str, tmp_path: Path) -> None:
+    done = command(*arguments.split(), cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert line in done.stderr
+    assert not (tmp_path / "mlruns" / "mlflow.db").exists()
+
+
+def test_a_traceback_is_there_for_who_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    assert "Traceback" in command("epochs=0", cwd=tmp_path).stderr
+
+
+@pytest.mark.parametrize("flag", [("--cfg", "job"), ("--help",), ("epochs=0",)])
+def test_composing_and_saying_no_import_nothing_heavy(flag: tuple[str, ...], tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "pipeline.train", *flag],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert "hydra" in imported
+    assert not imported & {"tensorflow", "keras", "mlflow", "numpy", "sklearn", "matplotlib", "rich.progress", "optuna"}
+
+
+def test_a_value_of_the_wrong_type_is_refused_by_name() -> None:
+    with pytest.raises(PipelineError, match=r"seed=true: must be a whole number"):
+        check(configuration("seed=true"))

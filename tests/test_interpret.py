@@ -1,0 +1,46 @@
+"""Trained models -> arrays."""
+
+import keras
+import numpy as np
+from conftest import configuration
+
+from pipeline import datasets, interpret
+from pipeline.models import estimator, network
+
+
+def test_kernels_and_feature_maps_of_a_network() -> None:
+    cfg = configuration("model=cnn")
+    data = datasets.load(cfg.dataset)
+    model = network.build(cfg, data)
+    assert {name: array.shape for name, array in interpret.kernels(model).items()} == {
+        "conv1": (3, 3, 1, 16),
+        "conv2": (3, 3, 16, 32),
+    }
+    images = data.test.images[:4]
+    maps = interpret.feature_maps(model, images)
+    assert {name: array.shape for name, array in maps.items()} == {
+        "conv1": (4, 26, 26, 16),
+        "pool1": (4, 13, 13, 16),
+        "conv2": (4, 11, 11, 32),
+        "pool2": (4, 5, 5, 32),
+    }
+    by_hand = keras.ops.conv(images / np.float32(255), model.get_layer("conv1").kernel) + model.get_layer("conv1").bias
+    np.testing.assert_allclose(maps["conv1"], np.maximum(by_hand, 0), atol=1e-5)
+    assert interpret.weight_maps(model, data.image_shape) == {}
+
+
+def test_weight_maps_of_dense_and_linear_models() -> None:
+    cfg = configuration("dataset=digits", "model=mlp")
+    data = datasets.load(cfg.dataset)
+    model = network.build(cfg, data)
+    [(name, maps)] = interpret.weight_maps(model, data.image_shape).items()
+    assert (name, maps.shape) == ("dense1", (128, 8, 8, 1))
+    np.testing.assert_array_equal(maps[5].ravel(), np.asarray(model.get_layer("dense1").kernel)[:, 5])
+    assert interpret.kernels(model) == {}
+    assert interpret.feature_maps(model, data.test.images[:2]) == {}
+
+    linear = estimator.build(configuration("dataset=digits", "model=sgd_classifier"), data)
+    linear.fit(estimator.rows(data.train.images), data.train.labels)
+    assert interpret.weight_maps(linear, data.image_shape)["coefficients"].shape == (10, 8, 8, 1)
+    assert interpret.kernels(linear) == {}
+    assert interpret.feature_maps(linear, data.test.images[:2]) == {}

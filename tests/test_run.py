@@ -1,0 +1,87 @@
+"""The story of a run, in process: pruning through the configuration's own seam."""
+
+from pathlib import Path
+
+import pytest
+from conftest import configuration
+from mlflow import MlflowClient
+
+from pipeline.errors import PipelineError
+from pipeline.run import run
+
+
+def stop_after_two(epoch: int, metrics: dict) -> bool:
+    return epoch == 2
+
+
+def test_an_observer_of_the_configuration_prunes_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    observer = "observers=[{_target_: hydra.utils.get_method, path: test_run.stop_after_two}]"
+    outcome = run(configuration("dataset=digits", "model=softmax_regression", "epochs=9", observer))
+    assert (outcome.state, outcome.test, len(outcome.history.epochs)) == ("pruned", None, 2)
+    logged = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db").get_run(outcome.run_id)
+    assert (logged.info.status, logged.data.tags["state"]) == ("FINISHED", "pruned")
+    assert "test_accuracy" not in logged.data.metrics, "the test split stays untouched"
+    assert logged.data.metrics["best_val_accuracy"] == outcome.objective
+
+
+def test_a_small_color_dataset_of_two_classes_goes_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    monkeypatch.chdir(tmp_path)
+    labels = np.arange(80) % 2
+    images = np.random.default_rng(0).integers(0, 128, (80, 20, 24, 3), dtype=np.uint8)
+    images[labels == 1, :, :, 0] += 100
+    np.savez("colors.npz", x_train=images, y_train=labels, x_test=images[:20], y_test=labels[:20])
+    own = ("dataset=npz", "dataset.path=colors.npz", "dataset.name=colors", "dataset.class_names=[dim, reddish]")
+    outcome = run(configuration(*own, "model=cnn", "epochs=2", "batch_size=16", "dataset.split.val=0.25"))
+    assert outcome.test.confusion.sum() == 20
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    names = {item.path for item in client.list_artifacts(outcome.run_id)}
+    assert {"kernels_conv1.png", "feature_maps_pool2.png", "confusion_matrix.png"} <= names
+    assert client.get_experiment(client.get_run(outcome.run_id).info.experiment_id).name == "colors"
+
+
+def test_a_loss_that_is_lost_fails_the_run_with_the_epoch_and_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wild = ("dataset=digits", "model=softmax_regression", "dataset.scaling=none", "optimizer=sgd")
+    with pytest.raises(PipelineError, match=r"in epoch 1 with optimizer.learning_rate=1e\+37; try a tenth of it"):
+        run(configuration(*wild, "optimizer.learning_rate=1e37", "epochs=2"))
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    [logged] = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    assert (logged.info.status, logged.data.tags["state"]) == ("FAILED", "failed")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (("batch_size=1198",), "batch_size=1198: the training split has 1197 images"),
+        (("model.layers.dense1.activation=rellu",), "model.layers.dense1: Dense("),
+        (("dataset.limit=6000",), "dataset.limit=6000: digits has 1797 images"),
+        (("device=gpu:7",), "device=gpu:7: TensorFlow sees"),
+        (("optimizer=adamw", "+optimizer.use_ema=true", "+optimizer.ema_momentum=7"), "optimizer=adamw: "),
+        (("tracking.uri=http://127.0.0.1:9",), "tracking.uri=http://127.0.0.1:9: no MLflow server answers"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_a_run_begins(
+    overrides: tuple[str, ...], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PipelineError) as refusal:
+        run(configuration("dataset=digits", "model=mlp", *overrides))
+    assert str(refusal.value).startswith(line)
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_a_store_that_is_no_database_is_named_and_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns" / "mlflow.db").write_text("notes, not a database" * 100)
+    with pytest.raises(PipelineError, match="^tracking in mlruns: file is not a database$"):
+        run(configuration("dataset=digits", "model=softmax_regression", "epochs=1"))
+    assert (tmp_path / "mlruns" / "mlflow.db").read_text().startswith("notes")

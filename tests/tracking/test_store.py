@@ -1,0 +1,76 @@
+"""The store: made once, found after a move, refused in one line where it cannot be used."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import command
+from mlflow import MlflowClient
+
+from pipeline.errors import PipelineError
+from pipeline.tracking.store import open_store
+
+QUICK = ("model=softmax_regression", "dataset=digits", "epochs=1")
+
+
+def test_processes_that_begin_together_share_one_store(tmp_path: Path) -> None:
+    code = "from pipeline.tracking.store import open_store as o; c, e = o('mlruns', None, 'x'); c.create_run(e)"
+    started = [subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path) for _ in range(4)]
+    assert [process.wait(timeout=120) for process in started] == [0, 0, 0, 0]
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("x")
+    assert len(client.search_runs([experiment.experiment_id])) == 4
+    assert experiment.artifact_location == f"mlruns/artifacts/{experiment.experiment_id}"
+
+
+def test_a_creation_that_was_cut_off_is_begun_again(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db.unfinished").write_bytes(b"half a database")
+    client, experiment = open_store(str(tmp_path), None, "x")
+    assert client.get_experiment(experiment).name == "x"
+    assert not (tmp_path / "mlflow.db.unfinished").exists()
+
+
+def test_a_deleted_experiment_is_named(tmp_path: Path) -> None:
+    client, experiment = open_store(str(tmp_path), None, "x")
+    client.delete_experiment(experiment)
+    with pytest.raises(PipelineError, match="experiment x: was deleted in MLflow"):
+        open_store(str(tmp_path), None, "x")
+
+
+def test_a_store_that_is_no_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mlruns").write_text("a file")
+    done = command(*QUICK, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: mlruns")
+    assert done.stderr.count("\n") == 1
+
+
+def can_mount() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    return (
+        subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode == 0
+    )
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs user namespaces, to mount a full and a read-only folder")
+@pytest.mark.parametrize(
+    ("mount", "reason"),
+    [
+        ("mount -t tmpfs -o size=600k none mlruns", "full"),
+        ("mount -t tmpfs -o ro none mlruns", "Read-only file system"),
+    ],
+    ids=["full", "read-only"],
+)
+def test_a_full_or_read_only_store_is_one_line(mount: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "mlruns").mkdir()
+    train = f"{sys.executable} -m pipeline.train {' '.join(QUICK)}"
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", f"{mount} && exec {train}"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1
