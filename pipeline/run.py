@@ -29,6 +29,7 @@ def run(cfg: DictConfig) -> Outcome:
     model = family.build(cfg, dataset)
     trainer.prepare(model, dataset, cfg)
     observers = [instantiate(node) for node in cfg.observers]
+    summary.announce(cfg, dataset, family.count_weights(model))
 
     with tracking.start(cfg, dataset) as tracker:
         tracker.log_images(_kernels_by_layer(model), step=0)

@@ -1,4 +1,4 @@
-"""The last lines on the screen."""
+"""The first and the last lines on the screen."""
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -7,10 +7,18 @@ from rich.table import Table
 from pipeline.contracts import Dataset, Outcome
 
 
+def announce(cfg: DictConfig, dataset: Dataset, weights: int) -> None:
+    """What is about to be trained on what."""
+    sizes = " / ".join(f"{len(split):,}" for split in (dataset.train, dataset.val, dataset.test))
+    height, width, channels = dataset.image_shape
+    model = f"{cfg.model.name} with {weights:,} weights" if weights else cfg.model.name
+    print(f"{model} on {dataset.name}: {sizes} images of {height}x{width}x{channels}", flush=True)
+
+
 def show(cfg: DictConfig, dataset: Dataset, outcome: Outcome) -> None:
     """A small table, the pairs of classes that were most confused, and how to look at the run."""
     history, test = outcome.history, outcome.test
-    table = Table(title=f"{cfg.model.name} on {dataset.name}", title_justify="left", show_header=False)
+    table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
     table.add_column(style="dim")

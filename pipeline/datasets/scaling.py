@@ -12,7 +12,8 @@ def scale_and_offset(
     `pixel_mean`.
     """
     if scaling == "auto":
-        divisor = float(np.iinfo(train.dtype).max) if np.issubdtype(train.dtype, np.integer) else 1.0
+        as_it_is = np.issubdtype(train.dtype, np.floating) or train.max() <= 1  # 0 and 1: drawn in black and white
+        divisor = 1.0 if as_it_is else float(np.iinfo(train.dtype).max)
     else:
         divisor = 1.0 if scaling == "none" else float(scaling)
     if standardize == "pixel_mean":

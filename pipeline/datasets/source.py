@@ -32,6 +32,8 @@ def verify(source: Source, class_names: Sequence[str] | None) -> Source:
     if len(labels) == 0:
         raise PipelineError(f"{source.where}: holds no images")
     classes = len(names) if names is not None else int(labels.max()) + 1
+    if len(set(names or ())) < len(names or ()):
+        raise PipelineError(f"{source.where}: two classes have one name in {', '.join(names)}")
     missing = sorted(set(range(classes)) - set(labels.tolist()))
     if labels.max() >= classes:
         raise PipelineError(
@@ -47,10 +49,9 @@ def verify(source: Source, class_names: Sequence[str] | None) -> Source:
     if test is not None:
         test = Split(_images(test.images, source.where), _labels(test.labels, source.where))
         _same_length(test.images, test.labels, source.where)
-        if test.images.shape[1:] != images.shape[1:]:
-            raise PipelineError(
-                f"{source.where}: test images are {test.images.shape[1:]}, training images {images.shape[1:]}"
-            )
+        kinds = [f"{array.dtype} {array.shape[1:]}" for array in (test.images, images)]
+        if kinds[0] != kinds[1]:
+            raise PipelineError(f"{source.where}: test images are {kinds[0]}, training images {kinds[1]}")
         if len(test) and test.labels.max() >= classes:
             raise PipelineError(f"{source.where}: test label {test.labels.max()} exceeds the {classes} classes")
     return replace(
@@ -63,21 +64,35 @@ def verify(source: Source, class_names: Sequence[str] | None) -> Source:
 
 
 def _images(images: np.ndarray, where: str) -> np.ndarray:
+    """(n, height, width, channels) in the narrowest of uint8, uint16 and float32 that holds them."""
     images = images[..., np.newaxis] if images.ndim == 3 else images
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise PipelineError(
             f"{where}: images have the shape {images.shape}; must be (images, height, width), grey, or "
             "(images, height, width, channels) with 1 or 3 channels"
         )
-    if not (np.issubdtype(images.dtype, np.integer) or np.issubdtype(images.dtype, np.floating)):
+    if images.dtype == np.bool_:
+        return images.astype(np.float32)
+    if np.issubdtype(images.dtype, np.integer):
+        return _narrow(images, where)
+    if not np.issubdtype(images.dtype, np.floating):
         raise PipelineError(f"{where}: pixels have the type {images.dtype}; must be numbers")
-    if np.issubdtype(images.dtype, np.floating):
-        images = images.astype(np.float32, copy=False)
-        bad = ~np.isfinite(images)
-        if bad.any():
-            first = int(np.argmax(bad.reshape(len(images), -1).any(axis=1)))
-            raise PipelineError(f"{where}: {int(bad.sum())} pixels are NaN or infinite, the first in image {first}")
+    images = images.astype(np.float32, copy=False)
+    bad = ~np.isfinite(images)
+    if bad.any():
+        first = int(np.argmax(bad.reshape(len(images), -1).any(axis=1)))
+        raise PipelineError(f"{where}: {int(bad.sum())} pixels are NaN or infinite, the first in image {first}")
     return images
+
+
+def _narrow(images: np.ndarray, where: str) -> np.ndarray:
+    """NumPy's default integer is eight bytes wide, whatever it holds; `scaling: auto` goes by the type."""
+    if images.dtype == np.uint8 or images.size == 0:
+        return images.astype(np.uint8)
+    lowest, highest = int(images.min()), int(images.max())
+    if lowest < 0 or highest > np.iinfo(np.uint16).max:
+        raise PipelineError(f"{where}: whole-number pixels from {lowest} to {highest}; must be 0 to 255, or to 65535")
+    return images.astype(np.uint8 if highest <= np.iinfo(np.uint8).max else np.uint16)
 
 
 def _labels(labels: np.ndarray, where: str) -> np.ndarray:

@@ -31,7 +31,7 @@ from pipeline.tracking.store import open_store
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SAVED_WITH = {"network": ("keras", "tensorflow", "numpy"), "estimator": ("scikit-learn", "numpy")}
+SAVED_WITH = {"network": ("keras", "tensorflow", "numpy"), "estimator": ("scikit-learn", "skops", "numpy")}
 
 
 @contextmanager

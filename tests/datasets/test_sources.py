@@ -67,6 +67,23 @@ class TestNpz:
         assert data.image_shape == (12, 20, 3)
         assert len(data.class_names) == 3
 
+    @pytest.mark.parametrize(
+        ("images", "dtype", "scale"),
+        [
+            (np.arange(3840) % 256, np.uint8, 1 / 255),
+            (np.arange(3840), np.uint16, 1 / 65535),
+            (np.arange(3840) % 2, np.uint8, 1.0),
+            (np.arange(3840) % 2 == 0, np.float32, 1.0),
+            (np.linspace(0, 1, 3840), np.float32, 1.0),
+        ],
+    )
+    def test_pixels_of_any_type_come_in_the_narrowest(
+        self, images: np.ndarray, dtype: type, scale: float, write_npz: Callable[..., Path]
+    ) -> None:
+        images = images.reshape(60, 8, 8)
+        data = load("dataset=npz", f"dataset.path={write_npz(x_train=images, x_test=images[-15:])}")
+        assert (data.train.images.dtype, data.scale) == (dtype, scale)
+
     def test_a_test_split_is_cut_where_there_is_none(self, write_npz: Callable[..., Path]) -> None:
         path = write_npz(x_test=None, y_test=None)
         with pytest.raises(PipelineError, match=r"dataset.split.test=null: .*data.npz has no test split of its own"):
@@ -87,7 +104,15 @@ class TestNpz:
             ({"x_train": np.full((60, 8, 8), np.nan)}, "3840 pixels are NaN or infinite, the first in image 0"),
             ({"x_train": np.zeros((60, 64), np.uint8)}, r"images have the shape (60, 64); must be"),
             ({"x_train": np.zeros((60, 8, 8, 2), np.uint8)}, r"images have the shape (60, 8, 8, 2); must be"),
-            ({"x_train": np.zeros((60, 9, 9), np.uint8)}, "test images are (8, 8, 1), training images (9, 9, 1)"),
+            (
+                {"x_train": np.zeros((60, 9, 9), np.uint8)},
+                "test images are uint8 (8, 8, 1), training images uint8 (9, 9, 1)",
+            ),
+            (
+                {"x_train": np.zeros((60, 8, 8), np.float64)},
+                "test images are uint8 (8, 8, 1), training images float32 (8, 8, 1)",
+            ),
+            ({"x_train": np.full((60, 8, 8), -1)}, "whole-number pixels from -1 to -1; must be 0 to 255, or to 65535"),
             ({"x_train": np.full((60, 8, 8), "x")}, "pixels have the type <U1; must be numbers"),
         ],
     )
@@ -108,6 +133,10 @@ class TestNpz:
         np.save(tmp_path / "array.npy", np.zeros(3))
         with pytest.raises(PipelineError, match="is not a whole .npz file"):
             load("dataset=npz", f"dataset.path={tmp_path / 'array.npy'}")
+
+    def test_two_classes_of_one_name_are_refused(self, write_npz: Callable[..., Path]) -> None:
+        with pytest.raises(PipelineError, match=r"two classes have one name in a, a, b"):
+            load("dataset=npz", f"dataset.path={write_npz()}", "dataset.class_names=[a,a,b]")
 
     def test_labels_beyond_the_given_class_names_are_refused(self, write_npz: Callable[..., Path]) -> None:
         with pytest.raises(PipelineError, match="label 2 exceeds the 2 classes; labels must be 0 to 1"):
