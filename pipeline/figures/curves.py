@@ -2,7 +2,7 @@
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from pipeline.contracts import History
 from pipeline.figures.style import FAINT, INK, TRAINING, VALIDATION, blank
@@ -21,9 +21,14 @@ def learning_curves(history: History) -> Figure:
     accuracy, loss = figure.subplots(1, 2)
     _panel(accuracy, history, "accuracy")
     _panel(loss, history, "loss")
-    lowest = min(value for metrics in history.epochs for key, value in metrics.items() if key.endswith("accuracy"))
-    accuracy.set_ylim(max(0.0, lowest - 0.04), 1.005)
-    loss.set_ylim(bottom=0)
+    settled = history.epochs[len(history.epochs) // 10 :]  # the first steps would squeeze all that follows
+    lowest = min(metrics[f"{split}_accuracy"] for metrics in settled for split in ("train", "val"))
+    accuracy.set_ylim(max(0.0, lowest - 0.1 * (1 - lowest)), 1 + 0.03 * (1 - lowest))
+    if all(metrics[f"{split}_loss"] > 0 for metrics in history.epochs for split in ("train", "val")):
+        loss.set_yscale("log")
+        loss.yaxis.set_major_locator(LogLocator(subs=[1, 2, 5]))
+        loss.yaxis.set_major_formatter("{x:g}")
+        loss.yaxis.set_minor_locator(NullLocator())
     accuracy.legend(loc="lower right", frameon=False, fontsize=9)
     return figure
 
@@ -37,8 +42,9 @@ def _panel(axes: Axes, history: History, quantity: str) -> None:
         if split == "val":
             axes.plot(history.best_epoch, values[history.best_epoch - 1], "o", color=color, markersize=6)
     axes.axvline(history.best_epoch, color=FAINT, linewidth=0.9, linestyle=":", zorder=0)
+    axes.set_xlim(0.5, len(epochs) + 0.5)
     axes.set_xlabel("epoch", color=INK)
     axes.set_ylabel(quantity, color=INK)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.grid(axis="y", color="#e6e9ed", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)

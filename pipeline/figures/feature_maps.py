@@ -27,9 +27,8 @@ def feature_maps(images: np.ndarray, maps: np.ndarray, class_names: Sequence[str
         f"Feature maps of {layer}",
         f"{which}, each {maps.shape[1]}x{maps.shape[2]}; one test image of each class; one color scale.",
     )
+    figure.set_layout_engine("compressed", w_pad=0.04, h_pad=0.08, wspace=0)  # images keep their shape, side by side
     left, right = figure.subplots(1, 2, width_ratios=[1, columns])
-    left.set_anchor("E")
-    right.set_anchor("W")
     if images.shape[-1] == 1:
         left.imshow(tile(images[..., 0], rows, 1, gap=2), cmap="gray", interpolation="nearest")
     else:

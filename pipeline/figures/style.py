@@ -15,7 +15,7 @@ DPI = 120
 def blank(width: float, height: float, title: str, subtitle: str = "") -> Figure:
     """An empty figure of width x height inches with a bold title and a fainter line below it."""
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08, wspace=0, hspace=0)
     # the line break keeps a row free for the subtitle
     heading = f"{title}\n" if subtitle else title
     figure.suptitle(heading, x=0.015, ha="left", fontsize=12, fontweight="bold", color=INK)
