@@ -136,8 +136,8 @@ def test_a_signal_ends_the_run_as_killed_and_keeps_what_was_logged(
     with subprocess.Popen(
         arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        for _ in range(3):
-            process.stdout.readline()
+        while not process.stdout.readline().startswith("epoch 2/"):  # an epoch is shown when it is logged
+            pass
         process.send_signal(signum)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == code

@@ -40,6 +40,6 @@ def fit(model: Pipeline, dataset: Dataset, cfg: DictConfig, observers: Sequence[
             "val_loss": val.loss,
             "val_accuracy": val.accuracy,
         }
+        answers = [observer(1, metrics) for observer in observers]
         progress.epoch(1, metrics)
-    answers = [observer(1, metrics) for observer in observers]
     return History((metrics,), seconds, len(dataset.train) / seconds, stopped_by_observer=any(answers))

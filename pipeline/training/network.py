@@ -120,7 +120,7 @@ class _Watch(keras.callbacks.Callback):
         names = {"loss": "train_loss", "accuracy": "train_accuracy"}
         metrics = {names.get(key, key): round(float(value), 6) for key, value in logs.items()}
         self.epochs.append(metrics)
-        self.progress.epoch(epoch + 1, metrics)
         answers = [observer(epoch + 1, metrics) for observer in self.observers]
+        self.progress.epoch(epoch + 1, metrics)  # shown when it is logged
         if any(answers):
             self.stopped = self.model.stop_training = True
