@@ -56,11 +56,13 @@ def _terminate(signum: int, frame: object) -> None:
 def one_line_errors() -> Iterator[None]:
     """Ends the process with one line on stderr and exit code 1 for what a person can mend.
 
-    Ctrl-C and SIGTERM end it with 130 and 143. Anything else is a defect of the program and keeps its traceback, as
-    everything does under HYDRA_FULL_ERROR=1.
+    Ctrl-C, SIGTERM and a closed terminal end it with 130, 143 and 129. Anything else is a defect of the program and
+    keeps its traceback, as everything does under HYDRA_FULL_ERROR=1.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; without it, it prints several lines and exits
-    signal.signal(signal.SIGTERM, _terminate)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup's wish
+            signal.signal(signum, _terminate)
     try:
         yield
     except KeyboardInterrupt:

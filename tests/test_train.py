@@ -128,7 +128,11 @@ def test_the_folder_can_be_moved_and_the_model_still_loads_and_predicts(
     assert accuracy == pytest.approx(run.data.metrics["test_accuracy"], abs=1e-6)
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("signum", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["Ctrl-C", "SIGTERM", "closed terminal"],
+)
 def test_a_signal_ends_the_run_as_killed_and_keeps_what_was_logged(
     signum: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

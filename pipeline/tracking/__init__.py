@@ -1,16 +1,11 @@
 """Where a run is recorded: MLflow, or nowhere. The only room that imports mlflow."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from omegaconf import DictConfig
 
 from pipeline.contracts import Dataset, Tracker
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def start(cfg: DictConfig, dataset: Dataset) -> AbstractContextManager[Tracker]:
@@ -27,19 +22,7 @@ def _nowhere() -> Iterator[Tracker]:
     yield Nowhere()
 
 
-class Nowhere:
-    """tracking=none: nothing is kept, so figures and images are not even drawn."""
+class Nowhere(Tracker):
+    """tracking=none: nothing is kept, so figures and images are not even drawn. The bodies are the protocol's own."""
 
     run_id = None
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
-
-    def log_images(self, images: Iterable[tuple[str, np.ndarray]], step: int) -> None: ...
-
-    def log_figures(self, figures: Iterable[tuple[str, "Figure"]]) -> None: ...
-
-    def log_json(self, content: Mapping[str, Any], name: str) -> None: ...
-
-    def log_model(self, model: Any) -> None: ...
-
-    def set_state(self, state: str) -> None: ...

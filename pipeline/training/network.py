@@ -106,11 +106,7 @@ class _Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
         loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            raise PipelineError(
-                f"the training loss became {loss} in epoch {len(self.epochs) + 1} with optimizer.learning_rate="
-                f"{self.cfg.optimizer.learning_rate:g}; try a tenth of it, or standardized pixels (dataset.standardize)"
-            )
+        self._check("training", loss)
         self.progress.batch(batch + 1, loss, float(logs["accuracy"]))
 
     def on_test_begin(self, logs: Mapping | None = None) -> None:
@@ -118,9 +114,17 @@ class _Watch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping | None = None) -> None:
         names = {"loss": "train_loss", "accuracy": "train_accuracy"}
+        self._check("validation", logs["val_loss"])  # the last step of an epoch may lose it too
         metrics = {names.get(key, key): round(float(value), 6) for key, value in logs.items()}
         self.epochs.append(metrics)
         answers = [observer(epoch + 1, metrics) for observer in self.observers]
         self.progress.epoch(epoch + 1, metrics)  # shown when it is logged
         if any(answers):
             self.stopped = self.model.stop_training = True
+
+    def _check(self, split: str, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise PipelineError(
+                f"the {split} loss became {loss} in epoch {len(self.epochs) + 1} with optimizer.learning_rate="
+                f"{self.cfg.optimizer.learning_rate:g}; try a tenth of it, or standardized pixels (dataset.standardize)"
+            )
