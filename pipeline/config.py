@@ -8,7 +8,7 @@ from operator import eq
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from pipeline.errors import PipelineError
 
@@ -44,7 +44,15 @@ def _is_name(value: Any) -> bool:
 
 
 def _is_setting(value: Any) -> bool:
-    return value is None or isinstance(value, bool) or _is_number(value)
+    return isinstance(value, bool) or _is_number(value)
+
+
+def _is_sizes(value: Any, count: int) -> bool:
+    return isinstance(value, ListConfig) and len(value) == count and all(map(_is_count, value))
+
+
+def _is_layer(value: Any) -> bool:
+    return isinstance(value, DictConfig) and isinstance(value.get("_target_"), str)
 
 
 def _is_uri(value: Any) -> bool:
@@ -81,6 +89,12 @@ ALWAYS = (
     Rule("schedule.warmup", lambda v: v is None or (_is_number(v) and 0 <= v < 1), "at least 0 and below 1"),
     Rule("schedule.initial_fraction", lambda v: v is None or _is_not_negative(v), NOT_NEGATIVE),
     Rule("schedule.final_fraction", lambda v: v is None or _is_not_negative(v), NOT_NEGATIVE),
+    Rule("observers", lambda v: isinstance(v, ListConfig), "a list of _target_ nodes"),
+    Rule("tracking.store", lambda v: isinstance(v, str) and v != "", "a folder"),
+    Rule("dataset.name", lambda v: isinstance(v, str) and v != "", "a name for the experiment in MLflow"),
+    Rule("dataset.class_names", lambda v: v is None or isinstance(v, ListConfig), "null or a list: [cat,dog]"),
+    Rule("dataset.shape", lambda v: v is None or _is_sizes(v, 3), "null or [height,width,channels]"),
+    Rule("dataset.size", lambda v: v is None or _is_sizes(v, 2), "null or [height,width]"),
     Rule("dataset.limit", lambda v: v is None or _is_count(v), f"{COUNT}, or null"),
     Rule("dataset.split.val", _is_size, "a number of images, or a share above 0 and below 1"),
     Rule(
@@ -104,6 +118,8 @@ FAMILIES = {
     "network": (
         Rule("batch_size", _is_count, COUNT),
         Rule("epochs", _is_count, COUNT),
+        Rule("model.layers", lambda v: isinstance(v, DictConfig), "a mapping of names to layers"),
+        Rule("model.output", _is_layer, "a layer: a mapping with a _target_"),
         Rule("optimizer.name", lambda v: v != "none", "one that trains a network: adam, adamw, nesterov, rmsprop, sgd"),
     ),
     "estimator": tuple(
@@ -120,6 +136,7 @@ FAMILIES = {
             ("precision", "float32", "a scikit-learn estimator computes in float32 or float64"),
             ("device", "auto", "a scikit-learn estimator runs on the CPU"),
             ("early_stopping.patience", None, "a scikit-learn estimator has no epochs"),
+            ("early_stopping.min_delta", 0, "a scikit-learn estimator has no epochs"),
             ("best_weights", False, "a scikit-learn estimator has no epochs"),
         )
     ),
@@ -132,13 +149,7 @@ def check(cfg: DictConfig) -> None:
         raise PipelineError(f"{key}: a value is needed; give {key}=...")
     if cfg.model.family not in FAMILIES:
         raise PipelineError(f"model.family={cfg.model.family}: must be one of {', '.join(FAMILIES)}")
-    settings = tuple(
-        Rule(f"{group}.{key}", _is_setting, "a number, true, false or null")
-        for group in ("optimizer", "schedule")
-        for key in cfg[group]
-        if key not in ("_target_", "name")
-    )
-    for key, holds, right in ALWAYS + settings + FAMILIES[cfg.model.family]:
+    for key, holds, right in (*ALWAYS, *_settings(cfg), *FAMILIES[cfg.model.family], *_layers(cfg)):
         value = OmegaConf.select(cfg, key)
         if not holds(value):
             raise PipelineError(f"{key}={_as_typed(value)}: must be {right}")
@@ -146,6 +157,44 @@ def check(cfg: DictConfig) -> None:
         path = cfg.dataset.get(key)
         if path is not None and not Path(path).expanduser().exists():
             raise PipelineError(f"dataset.{key}={path}: no such file or folder")
+
+    _check_across(cfg)
+
+
+def _settings(cfg: DictConfig) -> Iterator[Rule]:
+    """Keras looks at an optimizer's numbers when training has begun, or never."""
+    for group in ("optimizer", "schedule"):
+        for key in cfg[group]:
+            if key not in ("_target_", "name"):
+                yield Rule(f"{group}.{key}", _is_setting, "a number, true or false")
+
+
+def _layers(cfg: DictConfig) -> Iterator[Rule]:
+    for group in ("model", "augmentation"):
+        for name in cfg[group].get("layers") or ():
+            key = f"{group}.layers.{name}"
+            yield Rule(key, lambda v: v is None or _is_layer(v), "a layer, which is a mapping with a _target_, or null")
+            if name in ("pixels", "scaling", "output"):
+                yield Rule(key, lambda v: v is None, "called something else: every model has a layer of this name")
+
+
+def _check_across(cfg: DictConfig) -> None:
+    """What is right by itself and wrong with something else."""
+    layers = OmegaConf.to_container(cfg.model, resolve=False).get("layers", {})
+    if cfg.dropout.rate and "${dropout.rate}" not in str(layers):
+        raise PipelineError(
+            f"dropout.rate={cfg.dropout.rate}: must be left out with model={cfg.model.name}, no layer of which uses it"
+        )
+    if cfg.early_stopping.min_delta and cfg.early_stopping.patience is None:
+        raise PipelineError(
+            f"early_stopping.min_delta={cfg.early_stopping.min_delta}: must come with early_stopping.patience"
+        )
+    if cfg.schedule.name == "exponential" and not cfg.schedule.final_fraction:
+        raise PipelineError("schedule.final_fraction=0: must be above 0 with schedule=exponential, such as 0.01")
+    if cfg.dataset.get("test_path") is not None and cfg.dataset.split.test is not None:
+        raise PipelineError(
+            f"dataset.split.test={cfg.dataset.split.test}: must be null with dataset.test_path, which is the test split"
+        )
 
 
 def _as_typed(value: Any) -> str:

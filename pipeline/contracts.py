@@ -102,6 +102,7 @@ class Tracker(Protocol):
     """Where a run leaves what it finds."""
 
     run_id: str | None
+    opened_by: str | None  # the command or the address that shows the run to a person
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
 

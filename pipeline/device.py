@@ -12,7 +12,7 @@ def prepare(device: str, precision: str, seed: int) -> None:
 
     A GPU's memory is taken as it is needed. Raises PipelineError where there is no such GPU.
     """
-    with _quiet_start():
+    with quiet_start():
         import keras
 
         if keras.backend.backend() == "tensorflow":
@@ -22,6 +22,20 @@ def prepare(device: str, precision: str, seed: int) -> None:
     keras.config.set_dtype_policy(precision)
     keras.backend.clear_session()  # layer names and memory of an earlier run in this process
     keras.utils.set_random_seed(seed)
+
+
+def jit_compile() -> str | bool:
+    """What to compile models with: on a CPU, XLA makes TensorFlow's convolutions ten times slower.
+
+    Keras's own "auto" asks which devices the machine has, not which of them were chosen.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return "auto"
+    import tensorflow as tf
+
+    return "auto" if tf.config.get_visible_devices("GPU") else False
 
 
 def _place_tensorflow(device: str) -> None:
@@ -45,7 +59,7 @@ def _place_tensorflow(device: str) -> None:
 
 
 @contextmanager
-def _quiet_start() -> Iterator[None]:
+def quiet_start() -> Iterator[None]:
     """Hides what TensorFlow's C++ start-up writes to stderr whatever the log level. Python's exceptions still pass."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     kept = os.dup(2)

@@ -1,12 +1,14 @@
 """What a person at the keyboard is told when a run cannot go on: one line, the value, what would be right."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -16,6 +18,40 @@ FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 class PipelineError(Exception):
     """Something the person can mend; the message is one line that names the value and what would be right."""
+
+
+MENDABLE = (PipelineError, HydraException, OmegaConfBaseException, OSError)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line that says something of what was raised first."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith("Exception encountered when calling")]
+    return (telling or lines or [type(error).__name__])[0]
+
+
+def explain(error: Exception) -> str:
+    """One line for an error of Hydra's, OmegaConf's or the operating system's."""
+    if isinstance(error, PipelineError):
+        return str(error)
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        return f"{group}={option}: no such option; {_closest(option, list(error.options))}"
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
+        return f"{error.filename or 'input/output'}: {error.strerror or error}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot be read; write key=value, with quotes around what the shell would change"
+    if str(error).startswith(GROUP_TAKES_NAMES):
+        given = [word for word in sys.argv[1:] if re.fullmatch(r"\w+=[-+.\de]+", word)]
+        named = f"{', '.join(given)}: " if given else ""
+        return f"{named}a group takes the name of one of its options; a number goes to a key in it (dropout.rate=0.3)"
+    for cause in _chain(error):
+        if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.parent_node is not None:
+            options = [str(option) for option in cause.parent_node]
+            return f"{cause.full_key or cause.key}: no such key; {_closest(str(cause.key), options)}"
+    return str(error)
 
 
 def _closest(word: str, options: list[str]) -> str:
@@ -30,22 +66,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def explain(error: Exception) -> str:
-    """One line for an error of Hydra's, OmegaConf's or the operating system's."""
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        return f"{group}={option}: no such option; {_closest(option, list(error.options))}"
-    if isinstance(error, OSError):
-        return f"{error.filename or 'input/output'}: {error.strerror or error}"
-    if isinstance(error, OverrideParseException):
-        return f"{error.override}: cannot be read; write key=value, with quotes around what the shell would change"
-    if isinstance(error, ValueError):  # Hydra says no more than "Config group override must be a string"
-        return "a group takes the name of one of its options, not a number: dropout.rate=0.3, not dropout=0.3"
-    for cause in _chain(error):
-        if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.parent_node is not None:
-            options = [str(option) for option in cause.parent_node]
-            return f"{cause.full_key or cause.key}: no such key; {_closest(str(cause.key), options)}"
-    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+def refuse_unknown_flags() -> None:
+    """argparse would print all of Hydra's usage first."""
+    _, unknown = get_args_parser().parse_known_args()
+    flags = [word for word in unknown if word.startswith("-")]
+    if flags:
+        raise PipelineError(f"{flags[0]}: no such flag; values are given as key=value, and --help lists both")
 
 
 def _terminate(signum: int, frame: object) -> None:
@@ -67,8 +93,8 @@ def one_line_errors() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except (PipelineError, HydraException, OmegaConfBaseException, OSError, ValueError) as error:
-        if FULL_ERROR or (isinstance(error, ValueError) and not str(error).startswith(GROUP_TAKES_NAMES)):
+    except Exception as error:
+        mendable = isinstance(error, MENDABLE) or str(error).startswith(GROUP_TAKES_NAMES)
+        if FULL_ERROR or not mendable:
             raise
-        line = str(error) if isinstance(error, PipelineError) else explain(error)
-        sys.exit(f"error: {line}")
+        sys.exit(f"error: {' '.join(explain(error).split())}")

@@ -7,7 +7,21 @@ import numpy as np
 
 def kernels(model: Any) -> dict[str, np.ndarray]:
     """Layer name -> convolution kernels (height, width, channels in, kernels). Empty for models without any."""
-    return {layer.name: np.asarray(layer.kernel) for layer in _layers(model) if _kernel_rank(layer) == 4}
+    found = {layer.name: _convolution(layer) for layer in _layers(model)}
+    return {name: array for name, array in found.items() if array is not None}
+
+
+def _convolution(layer: Any) -> np.ndarray | None:
+    """A layer's kernels in Conv2D's order of axes; those that see one channel each count one by one."""
+    kind = type(layer).__name__
+    if kind == "Conv2D":
+        return np.asarray(layer.kernel)
+    if kind == "Conv2DTranspose":
+        return np.asarray(layer.kernel).transpose(0, 1, 3, 2)
+    if kind in ("DepthwiseConv2D", "SeparableConv2D"):
+        single = np.asarray(layer.kernel if kind == "DepthwiseConv2D" else layer.depthwise_kernel)
+        return single.reshape(*single.shape[:2], 1, -1)
+    return None
 
 
 def weight_maps(model: Any, image_shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
@@ -17,10 +31,10 @@ def weight_maps(model: Any, image_shape: tuple[int, int, int]) -> dict[str, np.n
     """
     pixels = int(np.prod(image_shape))
     for layer in _layers(model):
-        if _kernel_rank(layer) == 2 and layer.kernel.shape[0] == pixels:
-            return {layer.name: np.asarray(layer.kernel).T.reshape(-1, *image_shape)}
-        if _kernel_rank(layer) == 4:
+        if _convolution(layer) is not None:
             return {}
+        if type(layer).__name__ == "Dense" and layer.kernel.shape[0] == pixels:
+            return {layer.name: np.asarray(layer.kernel).T.reshape(-1, *image_shape)}
     coefficients = getattr(model[-1], "coef_", None) if hasattr(model, "steps") else None
     if coefficients is None or coefficients.shape[1] != pixels:
         return {}
@@ -29,8 +43,8 @@ def weight_maps(model: Any, image_shape: tuple[int, int, int]) -> dict[str, np.n
 
 def feature_maps(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
     """Layer name -> (n, height, width, maps) for raw images, through every convolution and pooling, in order."""
-    wanted = [layer for layer in _layers(model) if _kernel_rank(layer) == 4 or "Pooling" in type(layer).__name__]
-    wanted = [layer for layer in wanted if len(layer.output.shape) == 4]
+    spatial = [layer for layer in _layers(model) if len(layer.output.shape) == 4]
+    wanted = [layer for layer in spatial if "Conv" in type(layer).__name__ or "Pooling" in type(layer).__name__]
     if not wanted:
         return {}
     import keras
@@ -42,7 +56,3 @@ def feature_maps(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
 
 def _layers(model: Any) -> list:
     return list(getattr(model, "layers", ()))
-
-
-def _kernel_rank(layer: Any) -> int:
-    return len(getattr(getattr(layer, "kernel", None), "shape", ()))

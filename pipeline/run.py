@@ -51,7 +51,7 @@ def run(cfg: DictConfig) -> Outcome:
         tracker.set_state("complete")
 
     outcome = Outcome(tracker.run_id, "complete", weights, history, validation, test)
-    summary.show(cfg, dataset, outcome)
+    summary.show(dataset, outcome, tracker.opened_by)
     return outcome
 
 
@@ -87,7 +87,8 @@ def _figures(model: Any, dataset: Dataset, history: History, test: Evaluation) -
     for layer, kernels in interpret.kernels(model).items():
         yield f"kernels_{layer}", kernel_images(kernels, layer)
     for layer, maps in interpret.weight_maps(model, dataset.image_shape).items():
-        names = dataset.class_names if len(maps) == len(dataset.class_names) else None
+        one_each = layer in ("output", "coefficients") and len(maps) == len(dataset.class_names)
+        names = dataset.class_names if one_each else None
         yield f"weight_maps_{layer}", weight_maps(maps, layer, names)
     # the first test image of each class that has one there
     classes, first = np.unique(dataset.test.labels, return_index=True)

@@ -15,7 +15,7 @@ def announce(cfg: DictConfig, dataset: Dataset, weights: int) -> None:
     print(f"{model} on {dataset.name}: {sizes} images of {height}x{width}x{channels}", flush=True)
 
 
-def show(cfg: DictConfig, dataset: Dataset, outcome: Outcome) -> None:
+def show(dataset: Dataset, outcome: Outcome, opened_by: str | None) -> None:
     """A small table, the pairs of classes that were most confused, and how to look at the run."""
     history, test = outcome.history, outcome.test
     table = Table(show_header=False)
@@ -27,10 +27,9 @@ def show(cfg: DictConfig, dataset: Dataset, outcome: Outcome) -> None:
     table.add_row("test accuracy", f"{test.accuracy:.4f}", f"{int(test.confusion.sum()):,} images")
     table.add_row("weights", f"{outcome.weights:,}", "")
     table.add_row("training", f"{history.seconds:.1f} s", f"{history.images_per_second:,.0f} images/s")
-    console = Console(highlight=False)
-    console.print(table)
+    Console(highlight=False).print(table)
     names = dataset.class_names
     pairs = [f"{names[i]} and {names[j]} ({count})" for i, j, count in test.most_confused(3)]
-    console.print(f"most confused: {', '.join(pairs) or 'none'}", soft_wrap=True)
-    if outcome.run_id is not None:
-        console.print(f"look at it:    python -m pipeline.ui {outcome.run_id}", soft_wrap=True)
+    print(f"most confused: {', '.join(pairs) or 'none'}")
+    if opened_by is not None:
+        print(f"look at it:    {opened_by}", flush=True)

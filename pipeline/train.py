@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from pipeline.config import check
-from pipeline.errors import one_line_errors
+from pipeline.errors import one_line_errors, refuse_unknown_flags
 
 
 @hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="config")
@@ -21,4 +21,5 @@ def main(cfg: DictConfig) -> float:
 
 if __name__ == "__main__":
     with one_line_errors():
+        refuse_unknown_flags()
         main()

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from pipeline.errors import PipelineError, one_line_errors
 
@@ -36,7 +36,10 @@ def serve(store: Path, port: int, run_id: str | None) -> None:
         raise PipelineError(
             f"{store / 'mlflow.db'}: no such file; train something first, or name the folder with --store"
         )
+    if not 0 < port < 65536:
+        raise PipelineError(f"--port {port}: must be 1 to 65535")
     page = _page(store, run_id)
+    store = store.resolve()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -55,7 +58,9 @@ def serve(store: Path, port: int, run_id: str | None) -> None:
     # the job runners are for MLflow's GenAI side: 14 more processes and 2.6 GB
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with tempfile.TemporaryFile("w+") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        server = subprocess.Popen(
+            command, cwd=store.parent, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
         try:
             _wait(server, f"http://127.0.0.1:{port}/health", log)
             print(f"MLflow: http://127.0.0.1:{port}/#{page}?workflowType=machine_learning\nCtrl-C ends it.", flush=True)
@@ -84,7 +89,7 @@ def _wait(server: subprocess.Popen, health: str, log: IO[str]) -> None:
             last = [line for line in log.read().splitlines() if line.strip()][-1:]
             raise PipelineError(f"MLflow did not start: {' '.join(last) or f'exit code {server.returncode}'}")
         try:
-            with urlopen(health, timeout=1):
+            with build_opener(ProxyHandler({})).open(health, timeout=1):  # this machine, whatever the proxy
                 return
         except (URLError, OSError):
             time.sleep(0.2)

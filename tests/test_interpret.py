@@ -44,3 +44,18 @@ def test_weight_maps_of_dense_and_linear_models() -> None:
     assert interpret.weight_maps(linear, data.image_shape)["coefficients"].shape == (10, 8, 8, 1)
     assert interpret.kernels(linear) == {}
     assert interpret.feature_maps(linear, data.test.images[:2]) == {}
+
+
+def test_every_kind_of_convolution_shows_its_kernels() -> None:
+    pixels = keras.Input((12, 12, 3))
+    x = keras.layers.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(pixels)
+    x = keras.layers.SeparableConv2D(5, 3, name="separable")(x)
+    x = keras.layers.Conv2DTranspose(4, 3, name="transpose")(x)
+    model = keras.Model(pixels, x)
+    assert {name: array.shape for name, array in interpret.kernels(model).items()} == {
+        "depthwise": (3, 3, 1, 6),
+        "separable": (3, 3, 1, 6),
+        "transpose": (3, 3, 5, 4),
+    }
+    maps = interpret.feature_maps(model, np.zeros((2, 12, 12, 3), np.float32))
+    assert list(maps) == ["depthwise", "separable", "transpose"]

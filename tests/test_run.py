@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import mlflow.sklearn
 import pytest
 from conftest import configuration
 from mlflow import MlflowClient
 
 from pipeline.errors import PipelineError
 from pipeline.run import run
+from pipeline.tracking import git
 
 
 def stop_after_two(epoch: int, metrics: dict) -> bool:
@@ -56,11 +58,19 @@ def test_a_loss_that_is_lost_fails_the_run_with_the_epoch_and_a_way_out(
     assert (logged.info.status, logged.data.tags["state"]) == ("FAILED", "failed")
 
 
+def test_an_infinite_loss_is_lost_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PipelineError, match="the training loss became inf in epoch 1"):
+        run(configuration("dataset=digits", "model=mlp", "regularizer=l2", "regularizer.l2=1e39", "tracking=none"))
+
+
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
         (("batch_size=1198",), "batch_size=1198: the training split has 1197 images"),
         (("model.layers.dense1.activation=rellu",), "model.layers.dense1: Dense("),
+        (("model.layers.flatten=null",), "model.output: has the shape (8, 8, 10) an image; must be (10,)"),
+        (("+model.output.units=15",), "model.output: has the shape (15,) an image; must be (10,)"),
         (("dataset.limit=6000",), "dataset.limit=6000: digits has 1797 images"),
         (("device=gpu:7",), "device=gpu:7: TensorFlow sees"),
         (("optimizer=adamw", "+optimizer.use_ema=true", "+optimizer.ema_momentum=7"), "optimizer=adamw: "),
@@ -87,3 +97,58 @@ def test_a_store_that_is_no_database_is_named_and_left_as_it_is(
     with pytest.raises(PipelineError, match="^tracking in mlruns: file is not a database$"):
         run(configuration("dataset=digits", "model=softmax_regression", "epochs=1"))
     assert (tmp_path / "mlruns" / "mlflow.db").read_text().startswith("notes")
+
+
+def test_a_store_elsewhere_holds_everything_and_says_how_to_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Two folders that work on one store: artifacts lie in the store, whoever began it."""
+    quick = ("dataset=digits", "model=softmax_regression", "epochs=1", "batch_size=512")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    monkeypatch.chdir(tmp_path / "one")
+    run(configuration(*quick))
+    monkeypatch.chdir(tmp_path / "two")
+    outcome = run(configuration(*quick, "tracking.store=../one/mlruns"))
+    assert [path.name for path in (tmp_path / "two").iterdir()] == []
+    found = list((tmp_path / "one" / "mlruns" / "artifacts").glob(f"*/{outcome.run_id}/artifacts/curves.png"))
+    assert len(found) == 1
+    assert f"python -m pipeline.ui {outcome.run_id} --store ../one/mlruns\n" in capsys.readouterr().out
+
+
+def test_a_tracking_uri_takes_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{tmp_path}/own.db"
+    outcome = run(configuration("dataset=digits", "model=mlp", "epochs=1", f"tracking.uri={uri}"))
+    assert MlflowClient(uri).get_run(outcome.run_id).info.status == "FINISHED"
+    assert capsys.readouterr().out.endswith(f"mlflow ui --backend-store-uri {uri}\n")
+
+
+@pytest.mark.parametrize("target", ["ensemble.RandomForestClassifier", "neighbors.KNeighborsClassifier"])
+def test_any_scikit_learn_classifier_is_trained_and_stored(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg = configuration("dataset=digits", "model=sgd_classifier", "model.name=other")
+    cfg.model.estimator = {"_target_": f"sklearn.{target}"}
+    outcome = run(cfg)
+    assert (outcome.state, outcome.weights) == ("complete", 0)
+    assert outcome.test.accuracy > 0.9
+    artifacts = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db").get_run(outcome.run_id).info.artifact_uri
+    again = mlflow.sklearn.load_model(f"{artifacts}/model")
+    assert again[-1].__class__.__name__ == target.rpartition(".")[2]
+
+
+def test_names_and_changed_code_survive_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Class names that rich and matplotlib would take for markup; a working tree with changes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(git, "uncommitted", lambda: b"diff --git a/x b/x\n")
+    names = [r"[/x]", "[red]", r"$a\\b$", "naïve", *"456789"]
+    cfg = configuration("dataset=digits", "model=mlp", "epochs=1")
+    cfg.dataset.class_names = names
+    outcome = run(cfg)
+    [logged] = (tmp_path / "mlruns" / "artifacts").glob(f"*/{outcome.run_id}/artifacts/uncommitted.diff")
+    assert logged.read_bytes() == b"diff --git a/x b/x\n"
+    assert set(names) <= outcome.test.report.keys()

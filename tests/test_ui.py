@@ -40,6 +40,7 @@ def test_it_serves_the_run_and_ends_with_ctrl_c(finished_run: FinishedRun) -> No
     [
         (("--store", "nowhere"), "error: nowhere/mlflow.db: no such file; train something first"),
         (("0123",), "error: 0123: no such run in mlruns"),
+        (("--port", "99999"), "error: --port 99999: must be 1 to 65535"),
     ],
 )
 def test_what_is_not_there_is_named(finished_run: FinishedRun, arguments: tuple[str, ...], line: str) -> None:

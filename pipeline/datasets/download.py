@@ -7,14 +7,16 @@ import numpy as np
 from pipeline.contracts import Split
 from pipeline.datasets.files import npz
 from pipeline.datasets.source import Source
-from pipeline.errors import PipelineError
+from pipeline.device import quiet_start
+from pipeline.errors import PipelineError, first_line
 
 
 def mnist(path: str | None) -> Source:
     """The whole MNIST (LeCun, Cortes & Burges): 60,000 and 10,000 images of 28x28."""
     if path is not None:
         return npz(path)
-    from keras.datasets import mnist
+    with quiet_start():
+        from keras.datasets import mnist
 
     return _download("mnist", mnist.load_data)
 
@@ -23,7 +25,8 @@ def fashion_mnist(path: str | None) -> Source:
     """Fashion-MNIST (Xiao, Rasul & Vollgraf 2017): 60,000 and 10,000 images of 28x28."""
     if path is not None:
         return npz(path)
-    from keras.datasets import fashion_mnist
+    with quiet_start():
+        from keras.datasets import fashion_mnist
 
     return _download("fashion_mnist", fashion_mnist.load_data)
 
@@ -33,7 +36,7 @@ def openml(data_id: int) -> Source:
     from sklearn.datasets import fetch_openml
 
     def load() -> tuple[np.ndarray, np.ndarray]:
-        return fetch_openml(data_id=data_id, return_X_y=True, as_frame=False, parser="auto")
+        return fetch_openml(data_id=data_id, return_X_y=True, as_frame=False, parser="auto", n_retries=0)
 
     pixels, labels = _downloaded(f"openml {data_id}", load)
     side = round(pixels.shape[1] ** 0.5)
@@ -50,5 +53,4 @@ def _downloaded(name: str, load: Callable) -> tuple:
         return load()
     except Exception as error:  # the libraries raise their own, from HTTPError to a bare Exception
         hint = "; a local file does too: dataset.path=..." if "openml" not in name else ""
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise PipelineError(f"{name}: the download failed ({first_line}){hint}") from error
+        raise PipelineError(f"{name}: the download failed ({first_line(error)}){hint}") from error

@@ -36,14 +36,25 @@ def csv(path: str, test_path: str | None = None, shape: Sequence[int] | None = N
 
 
 def _csv(path: str, shape: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
-    with Path(path).expanduser().open(encoding="utf-8", errors="replace") as file:
-        first = file.readline().strip().split(",")
-    header = int(not _is_number(first[0]))
+    file = Path(path).expanduser()
     try:
-        table = np.loadtxt(Path(path).expanduser(), delimiter=",", dtype=np.float32, skiprows=header, ndmin=2)
+        with (
+            gzip.open(file, "rt", encoding="utf-8-sig")
+            if file.suffix == ".gz"
+            else file.open(encoding="utf-8-sig") as text
+        ):
+            lines = [line for line in text if line.strip()]
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise PipelineError(f"{path}: is not a whole text file ({error})") from error
+    header = bool(lines) and "," in lines[0] and not any(map(_is_number, lines[0].split(",")))
+    if len(lines) <= header:
+        raise PipelineError(f"{path}: has no rows")
+    try:
+        table = np.loadtxt(lines[header:], delimiter=",", dtype=np.float32, ndmin=2)
     except ValueError as error:
-        where = " (rows count from 0, after the header)" if header else " (rows count from 0)"
-        raise PipelineError(f"{path}: {str(error).split(';')[0].rstrip('.')}{where}") from error
+        where = "rows count from 0, after the header" if header else "rows count from 0"
+        reason = str(error).splitlines()[0].split("; use")[0].rstrip(".")  # its cause has no row
+        raise PipelineError(f"{path}: {reason} ({where}; fields are parted by commas)") from error
     pixels, labels = table[:, 1:], table[:, 0]
     side = math.isqrt(pixels.shape[1])
     shape = tuple(shape) if shape is not None else (side, side, 1)
@@ -52,8 +63,8 @@ def _csv(path: str, shape: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray
             f"{path}: {pixels.shape[1]} pixels a row do not make an image of {'x'.join(map(str, shape))}; "
             "give dataset.shape=[height,width,channels]"
         )
-    if pixels.min() >= 0 and pixels.max() <= 255 and (pixels == np.rint(pixels)).all():  # false where NaN
-        pixels = pixels.astype(np.uint8)
+    if np.isfinite(pixels).all() and (pixels == np.rint(pixels)).all():
+        pixels = pixels.astype(np.int64)
     return pixels.reshape(-1, *shape), labels
 
 

@@ -52,9 +52,13 @@ def _open(file: Path) -> Image.Image:
     try:
         with Image.open(file) as picture:
             picture.load()
-            grey = picture.mode in ("1", "L", "LA", "I;16", "I", "F")
+            if picture.mode.startswith(("I", "F")):
+                raise PipelineError(
+                    f"{file}: has more than 8 bits a channel; save it with 8, or bring an npz of uint16"
+                )
+            grey = picture.mode in ("1", "L", "LA")
             return picture.convert("L" if grey else "RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise PipelineError(f"{file}: is not a whole picture ({error})") from error
 
 

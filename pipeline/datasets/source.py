@@ -26,34 +26,32 @@ def verify(source: Source, class_names: Sequence[str] | None) -> Source:
     Raises PipelineError for arrays of the wrong shape or type, NaN or infinite pixels, and labels that skip a class or
     exceed the classes.
     """
+    where = source.where
     names = tuple(str(name) for name in class_names) if class_names is not None else source.class_names
-    images, labels = _images(source.images, source.where), _labels(source.labels, source.where)
-    _same_length(images, labels, source.where)
-    if len(labels) == 0:
-        raise PipelineError(f"{source.where}: holds no images")
-    classes = len(names) if names is not None else int(labels.max()) + 1
-    if len(set(names or ())) < len(names or ()):
-        raise PipelineError(f"{source.where}: two classes have one name in {', '.join(names)}")
-    missing = sorted(set(range(classes)) - set(labels.tolist()))
-    if labels.max() >= classes:
+    images, labels = _checked(source.images, source.labels, where)
+    known = np.unique(labels)
+    classes = len(names) if names is not None else int(known[-1]) + 1
+    if known[-1] >= classes:
         raise PipelineError(
-            f"{source.where}: label {labels.max()} exceeds the {classes} classes; labels must be 0 to {classes - 1}"
+            f"{where}: label {known[-1]} exceeds the {classes} classes; labels must be 0 to {classes - 1}"
         )
-    if missing:
-        raise PipelineError(
-            f"{source.where}: no image has the label {missing[0]}; labels must be 0 to {classes - 1} without a gap"
-        )
+    if len(known) < classes:
+        gap = int(np.argmax(known != np.arange(len(known)))) if (known != np.arange(len(known))).any() else len(known)
+        raise PipelineError(f"{where}: no image has the label {gap}; labels must be 0 to {classes - 1} without a gap")
     if classes < 2:
-        raise PipelineError(f"{source.where}: has one class; a classifier needs at least 2")
+        raise PipelineError(f"{where}: has one class; a classifier needs at least 2")
+    if len(set(names or ())) < len(names or ()):
+        raise PipelineError(f"{where}: two classes have one name in {', '.join(names)}")
     test = source.test
     if test is not None:
-        test = Split(_images(test.images, source.where), _labels(test.labels, source.where))
-        _same_length(test.images, test.labels, source.where)
-        kinds = [f"{array.dtype} {array.shape[1:]}" for array in (test.images, images)]
+        test_images, test_labels = _checked(test.images, test.labels, f"{where}, test split")
+        images, test_images = _of_one_type(images, test_images)
+        kinds = [f"{array.dtype} {array.shape[1:]}" for array in (test_images, images)]
         if kinds[0] != kinds[1]:
-            raise PipelineError(f"{source.where}: test images are {kinds[0]}, training images {kinds[1]}")
-        if len(test) and test.labels.max() >= classes:
-            raise PipelineError(f"{source.where}: test label {test.labels.max()} exceeds the {classes} classes")
+            raise PipelineError(f"{where}: test images are {kinds[0]}, training images {kinds[1]}")
+        if test_labels.max() >= classes:
+            raise PipelineError(f"{where}: test label {test_labels.max()} exceeds the {classes} classes")
+        test = Split(test_images, test_labels)
     return replace(
         source,
         images=images,
@@ -61,6 +59,21 @@ def verify(source: Source, class_names: Sequence[str] | None) -> Source:
         test=test,
         class_names=names or tuple(str(label) for label in range(classes)),
     )
+
+
+def _checked(images: np.ndarray, labels: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = _images(images, where), _labels(labels, where)
+    if len(images) != len(labels):
+        raise PipelineError(f"{where}: {len(images)} images but {len(labels)} labels")
+    return images, labels
+
+
+def _of_one_type(images: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of two arrays of whole numbers, the narrower one takes the other's type; floats stay what they are."""
+    if all(np.issubdtype(array.dtype, np.integer) for array in (images, others)):
+        wider = np.result_type(images, others)
+        return images.astype(wider, copy=False), others.astype(wider, copy=False)
+    return images, others
 
 
 def _images(images: np.ndarray, where: str) -> np.ndarray:
@@ -71,6 +84,8 @@ def _images(images: np.ndarray, where: str) -> np.ndarray:
             f"{where}: images have the shape {images.shape}; must be (images, height, width), grey, or "
             "(images, height, width, channels) with 1 or 3 channels"
         )
+    if 0 in images.shape:
+        raise PipelineError(f"{where}: holds no images: the shape is {images.shape}")
     if images.dtype == np.bool_:
         return images.astype(np.float32)
     if np.issubdtype(images.dtype, np.integer):
@@ -87,8 +102,8 @@ def _images(images: np.ndarray, where: str) -> np.ndarray:
 
 def _narrow(images: np.ndarray, where: str) -> np.ndarray:
     """NumPy's default integer is eight bytes wide, whatever it holds; `scaling: auto` goes by the type."""
-    if images.dtype == np.uint8 or images.size == 0:
-        return images.astype(np.uint8)
+    if images.dtype == np.uint8:
+        return images
     lowest, highest = int(images.min()), int(images.max())
     if lowest < 0 or highest > np.iinfo(np.uint16).max:
         raise PipelineError(f"{where}: whole-number pixels from {lowest} to {highest}; must be 0 to 255, or to 65535")
@@ -105,8 +120,3 @@ def _labels(labels: np.ndarray, where: str) -> np.ndarray:
     if len(wrong):
         raise PipelineError(f"{where}: label {labels[wrong[0]]} of image {wrong[0]}; must be a whole number from 0")
     return labels.astype(np.int64)
-
-
-def _same_length(images: np.ndarray, labels: np.ndarray, where: str) -> None:
-    if len(images) != len(labels):
-        raise PipelineError(f"{where}: {len(images)} images but {len(labels)} labels")

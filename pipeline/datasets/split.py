@@ -34,6 +34,11 @@ def split(source: Source, cfg: DictConfig, limit: int | None) -> tuple[Split, Sp
         rows, test_rows = _cut(rows, _count(cfg.test, len(labels)), labels, cfg, "split.test")
         test = Split(images[test_rows], labels[test_rows])
     train_rows, val_rows = _cut(rows, _count(cfg.val, len(rows)), labels, cfg, "split.val")
+    absent = np.setdiff1d(labels, labels[train_rows])
+    if len(absent):
+        raise PipelineError(
+            f"dataset.split: no training image has the label {absent[0]}; take more images, or a dataset.split.seed"
+        )
     return Split(images[train_rows], labels[train_rows]), Split(images[val_rows], labels[val_rows]), test
 
 

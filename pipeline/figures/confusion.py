@@ -8,14 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.contracts import Evaluation
-from pipeline.figures.style import INK, blank
+from pipeline.figures.style import INK, blank, plain
 
 MOST_LABELLED = 26  # classes; beyond that the counts could not be read
 
 
 def confusion_matrix(evaluation: Evaluation, class_names: Sequence[str], split: str) -> Figure:
     """Counts as text, each row's shares as color: what the images of one class were taken for."""
-    counts = evaluation.confusion
+    counts, class_names = evaluation.confusion, plain(class_names)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     classes = len(class_names)
     side = min(4.2 + 0.4 * classes, 14)

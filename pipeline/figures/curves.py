@@ -23,7 +23,8 @@ def learning_curves(history: History) -> Figure:
     _panel(loss, history, "loss")
     settled = history.epochs[len(history.epochs) // 10 :]  # the first steps would squeeze all that follows
     lowest = min(metrics[f"{split}_accuracy"] for metrics in settled for split in ("train", "val"))
-    accuracy.set_ylim(max(0.0, lowest - 0.1 * (1 - lowest)), 1 + 0.03 * (1 - lowest))
+    room = max(1 - lowest, 0.01)
+    accuracy.set_ylim(max(0.0, lowest - 0.1 * room), 1 + 0.03 * room)
     if all(metrics[f"{split}_loss"] > 0 for metrics in history.epochs for split in ("train", "val")):
         loss.set_yscale("log")
         loss.yaxis.set_major_locator(LogLocator(subs=[1, 2, 5]))

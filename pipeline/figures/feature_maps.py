@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.figures.style import FAINT, bare, blank, tile
+from pipeline.figures.style import FAINT, bare, blank, plain, tile
 
 MOST_MAPS = 16
 MOST_CLASSES = 20
@@ -16,7 +16,7 @@ def feature_maps(images: np.ndarray, maps: np.ndarray, class_names: Sequence[str
 
     Where a layer has more maps than fit, those with the highest mean activation are shown.
     """
-    images, maps, class_names = images[:MOST_CLASSES], maps[:MOST_CLASSES], class_names[:MOST_CLASSES]
+    images, maps, class_names = images[:MOST_CLASSES], maps[:MOST_CLASSES], plain(class_names[:MOST_CLASSES])
     total = maps.shape[-1]
     shown = np.sort(np.argsort(maps.mean(axis=(0, 1, 2)))[::-1][:MOST_MAPS])
     rows, columns = len(images), len(shown)

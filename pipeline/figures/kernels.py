@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from pipeline.figures.style import bare, blank, grid_shape, label_tiles, tile
+from pipeline.figures.style import bare, blank, grid_shape, label_tiles, plain, tile
 
 DIVERGING = "RdBu_r"
 MOST_SHOWN = 256
@@ -28,7 +28,7 @@ def kernel_images(kernels: np.ndarray, layer: str) -> Figure:
 
 def weight_maps(maps: np.ndarray, layer: str, names: Sequence[str] | None = None) -> Figure:
     """(units, height, width, channels): the weight of each pixel for each unit; channels are averaged."""
-    labels = list(names) if names is not None else [str(number) for number in range(len(maps))]
+    labels = plain(names) if names is not None else [str(number) for number in range(len(maps))]
     images = maps.mean(axis=-1)
     limit = float(np.percentile(np.abs(images), 99.8))  # single pixels may stand far out
     rows, columns = (2, 5) if len(images) == 10 else grid_shape(len(images))

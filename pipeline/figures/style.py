@@ -40,6 +40,11 @@ def tile(images: np.ndarray, rows: int, columns: int, gap: int = 1) -> np.ndarra
     return sheet
 
 
+def plain(names: Sequence[str]) -> list[str]:
+    """A person's names as they are: between two dollar signs, matplotlib would read a formula."""
+    return [name.replace("$", r"\$") for name in names]
+
+
 def bare(axes: Axes) -> None:
     """No frame, no ticks."""
     axes.set_xticks([])

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.contracts import Dataset
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, first_line
 
 
 def build(cfg: DictConfig, dataset: Dataset) -> Pipeline:
@@ -21,7 +21,7 @@ def build(cfg: DictConfig, dataset: Dataset) -> Pipeline:
     try:
         estimator = instantiate(cfg.model.estimator)
     except InstantiationException as error:
-        raise PipelineError(f"model.estimator: {str(error.__cause__ or error).splitlines()[0]}") from error
+        raise PipelineError(f"model.estimator: {first_line(error)}") from error
     features = math.prod(dataset.image_shape)
     scale, offset = (
         np.broadcast_to(part, dataset.image_shape).ravel().astype(np.float32)
@@ -51,4 +51,6 @@ def predict(model: Pipeline, images: np.ndarray) -> np.ndarray:
 def count_weights(model: Pipeline) -> int:
     """Fitted coefficients and intercepts; 0 for estimators that have none."""
     fitted: Any = model[-1]
+    if not hasattr(fitted, "coef_"):
+        return 0
     return sum(np.size(getattr(fitted, name)) for name in ("coef_", "intercept_") if hasattr(fitted, name))

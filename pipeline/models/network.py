@@ -1,6 +1,8 @@
 """Keras networks. The architecture is data in conf/model/; this is its one builder."""
 
 import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -10,7 +12,10 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.contracts import Dataset
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, first_line
+
+# where Keras's layers take a penalty on their kernels: one name for most, two for depthwise and separable convolutions
+PENALTIES = ("kernel_regularizer", "depthwise_regularizer", "pointwise_regularizer")
 
 
 def build(cfg: DictConfig, dataset: Dataset) -> keras.Model:
@@ -22,15 +27,21 @@ def build(cfg: DictConfig, dataset: Dataset) -> keras.Model:
     pixels = keras.Input(dataset.image_shape, dtype=dataset.train.images.dtype.name, name="pixels")
     x = pixels
     for name, node in cfg.augmentation.layers.items():
-        x = _layer(f"augmentation.layers.{name}", name, node, x)
+        if node is not None:
+            x = _layer(f"augmentation.layers.{name}", name, node, x)
     x = keras.layers.Rescaling(dataset.scale, dataset.offset, dtype="float32", name="scaling")(x)
     penalty = keras.regularizers.L1L2(cfg.regularizer.l1, cfg.regularizer.l2) if any(cfg.regularizer.values()) else None
     for name, node in cfg.model.layers.items():
         if node is not None:
-            x = _layer(f"model.layers.{name}", name, node, x, kernel_regularizer=penalty)
+            x = _layer(f"model.layers.{name}", name, node, x, dict.fromkeys(PENALTIES, penalty))
+    classes = len(dataset.class_names)
     # the softmax stays in float32 under mixed precision
-    classes = {"units": len(dataset.class_names), "dtype": "float32"}
-    x = _layer("model.output", "output", cfg.model.output, x, kernel_regularizer=penalty, **classes)
+    settings = {**dict.fromkeys(PENALTIES, penalty), "units": classes, "dtype": "float32"}
+    x = _layer("model.output", "output", cfg.model.output, x, settings)
+    if x.shape != (None, classes):
+        raise PipelineError(
+            f"model.output: has the shape {x.shape[1:]} an image; must be ({classes},), one for each class"
+        )
     return keras.Model(pixels, x, name=cfg.model.name)
 
 
@@ -44,22 +55,14 @@ def count_weights(model: keras.Model) -> int:
     return model.count_params()
 
 
-def _layer(key: str, name: str, node: DictConfig, x: Any, **suggested: Any) -> Any:
+def _layer(key: str, name: str, node: DictConfig, x: Any, suggested: Mapping[str, Any] = MappingProxyType({})) -> Any:
     """The output of the layer that node describes, on x. The node wins over what is suggested."""
     try:
-        layer_class = get_class(node._target_)
-        accepted = inspect.signature(layer_class).parameters
+        accepted = inspect.signature(get_class(node._target_)).parameters
         settings = {k: v for k, v in suggested.items() if k not in node and (k in accepted or k == "dtype")}
         return instantiate(node, name=name, **settings)(x)
     except (InstantiationException, ImportError, TypeError, ValueError, AttributeError) as error:
         shape = "x".join(str(size) for size in x.shape[1:])
         settings = ", ".join(f"{k}={v}" for k, v in OmegaConf.to_container(node).items() if k != "_target_")
         layer = str(node.get("_target_")).rpartition(".")[2]
-        raise PipelineError(f"{key}: {layer}({settings}) does not fit on {shape}: {_reason(error)}") from error
-
-
-def _reason(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+        raise PipelineError(f"{key}: {layer}({settings}) does not fit on {shape}: {first_line(error)}") from error

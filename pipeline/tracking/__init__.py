@@ -26,3 +26,4 @@ class Nowhere(Tracker):
     """tracking=none: nothing is kept, so figures and images are not even drawn. The bodies are the protocol's own."""
 
     run_id = None
+    opened_by = None

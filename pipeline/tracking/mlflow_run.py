@@ -3,10 +3,12 @@
 import getpass
 import json
 import math
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +25,10 @@ from omegaconf import DictConfig, OmegaConf
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.contracts import Dataset
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, first_line
 from pipeline.tracking import git
 from pipeline.tracking.params import headline
-from pipeline.tracking.store import open_store
+from pipeline.tracking.store import existing_folder, open_store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,30 +42,50 @@ def start(cfg: DictConfig, dataset: Dataset) -> Iterator["MlflowTracker"]:
 
     Raises PipelineError where the store cannot be used; what was logged before stays.
     """
+    # a store's artifacts lie by paths that are relative to the folder around it
+    around = nullcontext() if cfg.tracking.uri else chdir(existing_folder(cfg.tracking.store).parent)
     try:
-        client, experiment_id = open_store(cfg.tracking.store, cfg.tracking.uri, cfg.dataset.name)
-        run_id = client.create_run(experiment_id, run_name=_run_name(cfg), tags=_tags(cfg, dataset)).info.run_id
-        tracker = MlflowTracker(client, run_id, cfg, dataset)
-        try:
-            tracker.log_setting()
-            yield tracker
-        except (KeyboardInterrupt, SystemExit):
-            tracker.end("KILLED", "killed")
-            raise
-        except BaseException:
-            tracker.end("FAILED", "failed")
-            raise
-        client.set_terminated(run_id)
+        with around:
+            client, experiment_id = open_store(cfg.tracking.store, cfg.tracking.uri, cfg.dataset.name)
+            run = client.create_run(experiment_id, run_name=_run_name(cfg), tags=_tags(cfg, dataset))
+            tracker = MlflowTracker(client, run.info.run_id, experiment_id, cfg, dataset)
+            try:
+                tracker.log_setting()
+                yield tracker
+                client.set_terminated(tracker.run_id)
+            except (KeyboardInterrupt, SystemExit):
+                tracker.end("KILLED", "killed")
+                raise
+            except BaseException:
+                tracker.end("FAILED", "failed")
+                raise
     except (MlflowException, SQLAlchemyError) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        reason = first_line(getattr(error, "orig", None) or error)
         raise PipelineError(f"tracking in {cfg.tracking.uri or cfg.tracking.store}: {reason}") from error
 
 
 class MlflowTracker:
     """pipeline.contracts.Tracker over MLflow's client."""
 
-    def __init__(self, client: MlflowClient, run_id: str, cfg: DictConfig, dataset: Dataset) -> None:
-        self.client, self.run_id, self.cfg, self.dataset = client, run_id, cfg, dataset
+    def __init__(
+        self, client: MlflowClient, run_id: str, experiment_id: str, cfg: DictConfig, dataset: Dataset
+    ) -> None:
+        self.client, self.run_id, self.experiment_id, self.cfg, self.dataset = (
+            client,
+            run_id,
+            experiment_id,
+            cfg,
+            dataset,
+        )
+
+    @property
+    def opened_by(self) -> str:
+        uri, store = self.cfg.tracking.uri, self.cfg.tracking.store
+        if uri is None:
+            return f"python -m pipeline.ui {self.run_id}" + (f" --store {store}" if store != "mlruns" else "")
+        if uri.startswith("http"):
+            return f"{uri.rstrip('/')}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
+        return f"mlflow ui --backend-store-uri {uri}"
 
     def log_setting(self) -> None:
         """What is known before training: parameters, configuration, data, uncommitted code."""
@@ -73,7 +95,10 @@ class MlflowTracker:
         self.client.log_text(self.run_id, OmegaConf.to_yaml(self.cfg, resolve=True), "config.yaml")
         self.client.log_inputs(self.run_id, [self._dataset_input()])
         if diff := git.uncommitted():
-            self.client.log_text(self.run_id, diff, "uncommitted.diff")
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "uncommitted.diff"
+                file.write_bytes(diff)
+                self.client.log_artifact(self.run_id, str(file))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         now = int(time.time() * 1000)
@@ -107,7 +132,11 @@ class MlflowTracker:
                 mlflow.keras.save_model(model, path, **settings)
             else:
                 import mlflow.sklearn
+                import skops.io
 
+                # we have just made it ourselves: whatever types it is built of are ours to trust
+                types = skops.io.get_untrusted_types(data=skops.io.dumps(model))
+                settings |= {"serialization_format": "skops", "skops_trusted_types": types}
                 mlflow.sklearn.save_model(model, path, **settings)
             self.client.log_artifacts(self.run_id, path, "model")
 
@@ -115,10 +144,10 @@ class MlflowTracker:
         self.client.set_tag(self.run_id, "state", state)
 
     def end(self, status: str, state: str) -> None:
-        """As well as it goes: the store may be what failed."""
-        with suppress(Exception):
-            self.set_state(state)
+        """As well as it goes, since the store may be what failed; a second Ctrl-C doesn't cut it off."""
+        with _undisturbed(), suppress(Exception):
             self.client.set_terminated(self.run_id, status)
+            self.set_state(state)
 
     def _dataset_input(self) -> DatasetInput:
         data = self.dataset
@@ -133,6 +162,20 @@ class MlflowTracker:
             profile=json.dumps({**sizes, "classes": len(data.class_names), "sha256": data.sha256}),
         )
         return DatasetInput(logged, [InputTag("mlflow.data.context", "training")])
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals wait outside. Only a process's main thread gets any."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept = {signum: signal.signal(signum, signal.SIG_IGN) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for signum, handler in kept.items():
+            signal.signal(signum, handler)
 
 
 def _signature(dataset: Dataset, family: str) -> ModelSignature:

@@ -1,6 +1,7 @@
 """The store: an SQLite file with artifacts beside it, made once under a lock, or a server's."""
 
 import logging
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,10 +13,12 @@ from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, first_line
 
 DATABASE = "mlflow.db"
+MEGABYTES_NEEDED = 20  # an empty store, a run with its model and images, and some room
 
 
 def open_store(store: str, uri: str | None, experiment: str) -> tuple[MlflowClient, str]:
@@ -24,15 +27,17 @@ def open_store(store: str, uri: str | None, experiment: str) -> tuple[MlflowClie
     Two processes that create one database break it for good, hence the lock. Raises PipelineError where a server does
     not answer or the experiment was deleted, OSError where the folder cannot be written.
     """
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for noisy in ("mlflow", "alembic", "sqlalchemy"):  # what goes wrong is raised, and said in one line
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     if uri is not None:
         if uri.startswith("http"):
             _answers(uri)
         client = MlflowClient(uri)
         return client, _existing(client, experiment) or client.create_experiment(experiment)
-    folder = Path(store)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = existing_folder(store)
+    free = shutil.disk_usage(folder).free / 1e6
+    if free < MEGABYTES_NEEDED:
+        raise PipelineError(f"{store}: the disk is full, {free:.0f} MB left; a run needs {MEGABYTES_NEEDED} MB")
     with FileLock(folder / ".lock"):
         if not (folder / DATABASE).exists():
             _create_database(folder)
@@ -41,16 +46,22 @@ def open_store(store: str, uri: str | None, experiment: str) -> tuple[MlflowClie
     return client, experiment_id
 
 
+def existing_folder(store: str) -> Path:
+    """The absolute path of a store's folder, which is created where it is missing."""
+    folder = Path(store)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.resolve()
+
+
 def _client(folder: Path) -> MlflowClient:
-    # absolute: MLflow keeps its connections by this address, whatever the working directory is by then
-    return MlflowClient(f"sqlite:///{(folder / DATABASE).resolve()}")
+    return MlflowClient(f"sqlite:///{folder / DATABASE}")
 
 
 def _create_database(folder: Path) -> None:
     """All tables, in a file that gets its name when it is whole: a full disk or a kill leaves no broken store."""
     unfinished = folder / f"{DATABASE}.unfinished"
     unfinished.unlink(missing_ok=True)
-    SqlAlchemyStore(f"sqlite:///{unfinished.resolve()}", str(folder / "artifacts")).engine.dispose()
+    SqlAlchemyStore(f"sqlite:///{unfinished}", str(folder / "artifacts")).engine.dispose()
     unfinished.rename(folder / DATABASE)
     _relocate(folder, "0")
 
@@ -73,12 +84,12 @@ def _create_experiment(client: MlflowClient, folder: Path, name: str) -> str:
 
 
 def _relocate(folder: Path, experiment_id: str) -> None:
-    """Let an experiment's artifacts be found by a relative path, so that the folder can be moved.
+    """Let an experiment's artifacts be found by a path relative to the folder around the store: that can be moved.
 
-    MLflow makes every location absolute; the row is put right before anything refers to it. Relative means: from where
-    the command was started, which is also where `pipeline.ui` is started.
+    MLflow makes every location absolute; the row is put right before anything refers to it. Runs and the UI's server
+    work in the folder around the store.
     """
-    location = (folder / "artifacts" / experiment_id).as_posix()
+    location = f"{folder.name}/artifacts/{experiment_id}"
     with closing(sqlite3.connect(folder / DATABASE, timeout=30)) as database, database:
         database.execute(
             "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (location, int(experiment_id))
@@ -101,6 +112,8 @@ def _answers(uri: str) -> None:
 def experiment_of(store: Path, run_id: str) -> str:
     """The id of a run's experiment. Raises PipelineError where the store has no such run."""
     try:
-        return _client(store).get_run(run_id).info.experiment_id
+        return _client(store.resolve()).get_run(run_id).info.experiment_id
     except MlflowException:
         raise PipelineError(f"{run_id}: no such run in {store}") from None
+    except SQLAlchemyError as error:
+        raise PipelineError(f"{store / DATABASE}: {first_line(getattr(error, 'orig', None) or error)}") from error

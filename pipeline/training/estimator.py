@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from sklearn.pipeline import Pipeline
 
 from pipeline.contracts import Dataset, History, Observer
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, first_line
 from pipeline.evaluation import evaluate
 from pipeline.models.estimator import predict, rows
 from pipeline.training.progress import Progress
@@ -16,7 +16,8 @@ from pipeline.training.progress import Progress
 def prepare(model: Pipeline, dataset: Dataset, cfg: DictConfig) -> None:
     """Raises PipelineError for a setting that the estimator refuses."""
     try:
-        model[-1]._validate_params()  # what its fit begins with
+        # what the fit of scikit-learn's own estimators begins with
+        getattr(model[-1], "_validate_params", lambda: None)()
     except ValueError as error:
         raise PipelineError(f"model={cfg.model.name}: {' '.join(str(error).split())}") from error
 
@@ -28,7 +29,7 @@ def fit(model: Pipeline, dataset: Dataset, cfg: DictConfig, observers: Sequence[
         try:
             model.fit(rows(dataset.train.images), dataset.train.labels)
         except (ValueError, TypeError) as error:
-            raise PipelineError(f"model={cfg.model.name}: {str(error).splitlines()[0]}") from error
+            raise PipelineError(f"model={cfg.model.name}: {first_line(error)}") from error
         seconds = time.perf_counter() - started
         train, val = (
             evaluate(part.labels, predict(model, part.images), dataset.class_names)

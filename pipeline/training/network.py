@@ -10,8 +10,9 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from pipeline import device
 from pipeline.contracts import Dataset, History, Observer
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, first_line
 from pipeline.training.progress import Progress
 
 
@@ -23,6 +24,7 @@ def prepare(model: keras.Model, dataset: Dataset, cfg: DictConfig) -> None:
         optimizer=_optimizer(cfg, _steps(dataset, cfg) * cfg.epochs),
         loss=keras.losses.SparseCategoricalCrossentropy(),
         metrics=["accuracy"],
+        jit_compile=device.jit_compile(),
     )
 
 
@@ -41,7 +43,7 @@ def fit(model: keras.Model, dataset: Dataset, cfg: DictConfig, observers: Sequen
             epochs=cfg.epochs,
             validation_data=(dataset.val.images, dataset.val.labels),
             validation_batch_size=512,
-            callbacks=[watch, *_selection(cfg)],
+            callbacks=[watch, *_early_stopping(cfg)],
             verbose=0,
         )
         seconds = time.perf_counter() - started
@@ -62,37 +64,26 @@ def _optimizer(cfg: DictConfig, steps: int) -> keras.optimizers.Optimizer:
     try:
         schedule = instantiate(_without_name(cfg.schedule), learning_rate=cfg.optimizer.learning_rate, steps=steps)
     except InstantiationException as error:
-        raise PipelineError(f"schedule={cfg.schedule.name}: {str(error.__cause__ or error).splitlines()[0]}") from error
+        raise PipelineError(f"schedule={cfg.schedule.name}: {first_line(error)}") from error
     try:
         return instantiate(cfg.optimizer, learning_rate=schedule)
     except InstantiationException as error:
-        raise PipelineError(
-            f"optimizer={cfg.optimizer.name}: {str(error.__cause__ or error).splitlines()[0]}"
-        ) from error
+        raise PipelineError(f"optimizer={cfg.optimizer.name}: {first_line(error)}") from error
 
 
 def _without_name(node: DictConfig) -> dict:
     return {key: value for key, value in node.items() if key != "name"}
 
 
-def _selection(cfg: DictConfig) -> list[keras.callbacks.Callback]:
-    """Early stopping and the weights of the best epoch, both by validation accuracy."""
-    patience = cfg.early_stopping.patience
-    if patience is None and not cfg.best_weights:
+def _early_stopping(cfg: DictConfig) -> list[keras.callbacks.Callback]:
+    settings = cfg.early_stopping
+    if settings.patience is None:
         return []
-    return [
-        keras.callbacks.EarlyStopping(
-            monitor="val_accuracy",
-            mode="max",
-            patience=patience if patience is not None else cfg.epochs,
-            min_delta=cfg.early_stopping.min_delta,
-            restore_best_weights=cfg.best_weights,
-        )
-    ]
+    return [keras.callbacks.EarlyStopping("val_accuracy", mode="max", **settings)]
 
 
 class _Watch(keras.callbacks.Callback):
-    """Collects the epochs, shows progress, calls the observers, and ends a run whose loss is lost."""
+    """Collects the epochs, shows progress, calls the observers, keeps the best weights; ends a run without a loss."""
 
     def __init__(self, cfg: DictConfig, observers: Sequence[Observer], progress: Progress) -> None:
         super().__init__()
@@ -100,6 +91,7 @@ class _Watch(keras.callbacks.Callback):
         self.epochs: list[Mapping[str, float]] = []
         self.epoch_seconds: list[float] = []  # of the training steps, without validation
         self.stopped = False
+        self.best_accuracy, self.best_weights = -1.0, None
 
     def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
         self._began = time.perf_counter()
@@ -117,10 +109,16 @@ class _Watch(keras.callbacks.Callback):
         self._check("validation", logs["val_loss"])  # the last step of an epoch may lose it too
         metrics = {names.get(key, key): round(float(value), 6) for key, value in logs.items()}
         self.epochs.append(metrics)
+        if self.cfg.best_weights and metrics["val_accuracy"] > self.best_accuracy:
+            self.best_accuracy, self.best_weights = metrics["val_accuracy"], self.model.get_weights()
         answers = [observer(epoch + 1, metrics) for observer in self.observers]
         self.progress.epoch(epoch + 1, metrics)  # shown when it is logged
         if any(answers):
             self.stopped = self.model.stop_training = True
+
+    def on_train_end(self, logs: Mapping | None = None) -> None:
+        if self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
 
     def _check(self, split: str, loss: float) -> None:
         if not math.isfinite(loss):

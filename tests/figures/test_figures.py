@@ -33,9 +33,15 @@ def history(epochs: int) -> History:
 def test_curves_mark_the_best_epoch(epochs: int) -> None:
     figure = learning_curves(history(epochs))
     assert any(f"at epoch {min(3, epochs)} of {epochs}" in text for text in texts(figure))
-    accuracy = figure.axes[0]
-    assert [list(line.get_xdata()) for line in accuracy.lines[:2]].count(list(range(1, epochs + 1))) >= 1
-    assert accuracy.get_xlabel() == "epoch"
+    best = min(3, epochs)
+    for axes, quantity in zip(figure.axes, ("accuracy", "loss"), strict=True):
+        assert axes.get_xlabel() == "epoch"
+        [marker] = [line for line in axes.lines if line.get_linestyle() == "None"]
+        assert (list(marker.get_xdata()), list(marker.get_ydata())) == (
+            [best],
+            [history(epochs).epochs[best - 1][f"val_{quantity}"]],
+        )
+        assert list(axes.lines[-1].get_xdata()) == [best, best], "the dotted line"
 
 
 @pytest.mark.parametrize("classes", [2, 10, 26, 40])
@@ -47,6 +53,16 @@ def test_the_confusion_matrix_writes_the_counts_where_they_can_be_read(classes: 
     written = texts(confusion_matrix(evaluation, names, "test"))
     assert ("7" in written) == (classes <= 26)
     assert any(f"{counts.sum():,} images" in text for text in written)
+
+
+def test_the_confusion_matrix_is_normalized_by_row_and_labelled_in_place() -> None:
+    counts = np.array([[8, 2], [1, 4]])
+    figure = confusion_matrix(Evaluation(accuracy=0.8, loss=0.1, confusion=counts, report={}), ["a", "b"], "test")
+    axes = figure.axes[0]
+    np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2], [0.2, 0.8]])
+    places = {text.get_text(): text.get_position() for text in axes.texts}
+    assert places == {"8": (0, 0), "2": (1, 0), "1": (0, 1), "4": (1, 1)}, "(column, row)"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 1, 32), (5, 5, 32, 64), (3, 3, 3, 1), (1, 1, 8, 300), (15, 15, 1, 64)])
@@ -87,7 +103,9 @@ def test_feature_maps_have_a_row_for_each_class(maps: tuple[int, ...], channels:
     written = texts(figure)
     shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert shown == names[:20]
-    assert any(("most active of" in text) == (maps[-1] > 16) for text in written if "maps" in text)
+    [subtitle] = [text for text in written if "one test image of each class" in text]
+    which = f"the 16 most active of {maps[-1]} maps" if maps[-1] > 16 else f"all {maps[-1]} maps"
+    assert subtitle.startswith(which)
 
 
 def test_dead_layers_can_still_be_drawn() -> None:

@@ -59,7 +59,7 @@ def can_mount() -> bool:
 @pytest.mark.parametrize(
     ("mount", "reason"),
     [
-        ("mount -t tmpfs -o size=600k none mlruns", "full"),
+        ("mount -t tmpfs -o size=5m none mlruns", "mlruns: the disk is full, 5 MB left; a run needs 20 MB"),
         ("mount -t tmpfs -o ro none mlruns", "Read-only file system"),
     ],
     ids=["full", "read-only"],
@@ -73,4 +73,25 @@ def test_a_full_or_read_only_store_is_one_line(mount: str, reason: str, tmp_path
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert reason in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs user namespaces, to mount a folder that fills up")
+def test_a_disk_that_fills_up_in_mid_run_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "filler.py").write_text(
+        "def fill(epoch, metrics):\n"
+        "    with open('mlruns/filler', 'wb', buffering=0) as file:\n"
+        "        while file.write(bytes(4096)) == 4096: pass\n"
+    )
+    fill = "'observers=[{_target_: hydra.utils.get_method, path: filler.fill}]'"
+    train = f"{sys.executable} -m pipeline.train {' '.join(QUICK)} {fill}"
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", f"mount -t tmpfs -o size=24m none mlruns && exec {train}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

@@ -1,5 +1,7 @@
 """Keras fit: determinism, schedules, selection, observers."""
 
+import io
+
 import keras
 import numpy as np
 import pytest
@@ -69,16 +71,35 @@ def test_the_schedules_end_where_they_say() -> None:
     assert [at(exponential, step) for step in (0, 50, 100)] == pytest.approx([0.1, 0.01, 0.001], rel=1e-4)
 
 
-def test_early_stopping_and_the_best_weights() -> None:
-    cfg = configuration(
-        *SMALL, "optimizer.learning_rate=0.02", "early_stopping.patience=2", "best_weights=true", "epochs=60"
-    )
+@pytest.mark.parametrize("min_delta", [0, 0.2])
+def test_early_stopping_and_the_best_weights(min_delta: float) -> None:
+    """However coarse the patience counts, the weights that are kept are those of the epoch that is named."""
+    stopping = ("early_stopping.patience=3", f"early_stopping.min_delta={min_delta}", "best_weights=true")
+    cfg = configuration("dataset=digits", "model=mlp", "optimizer.learning_rate=0.02", *stopping, "epochs=60")
     model, history = fit(cfg)
     assert len(history.epochs) < 60
-    assert len(history.epochs) - history.best_epoch >= 2
     data = datasets.load(cfg.dataset)
     accuracy = (network.predict(model, data.val.images).argmax(axis=1) == data.val.labels).mean()
     assert accuracy == pytest.approx(history.best_val_accuracy, abs=1e-6)
+
+
+def test_on_a_cpu_xla_stays_off() -> None:
+    model, _ = fit(configuration(*SMALL))
+    assert not model.jit_compile
+
+
+def test_a_terminal_gets_a_bar_with_accuracy_loss_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("sys.stdout", terminal)
+    fit(configuration(*SMALL))
+    shown = terminal.getvalue()
+    assert all(word in shown for word in ("epoch", "4/4", "accuracy 0.", "loss ", "val 0.", "left"))
 
 
 def test_observers_hear_every_epoch_and_one_may_stop_the_run() -> None:
