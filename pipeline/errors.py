@@ -24,10 +24,10 @@ MENDABLE = (PipelineError, HydraException, OmegaConfBaseException, OSError)
 
 
 def first_line(error: BaseException) -> str:
-    """The first line that says something of what was raised first."""
+    """The first line that says something of what was raised first, without Keras's bold type."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in re.sub(r"\x1b\[[\d;]*m", "", str(error)).splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith("Exception encountered when calling")]
     return (telling or lines or [type(error).__name__])[0]
 
