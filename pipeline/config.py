@@ -59,6 +59,7 @@ def _is_uri(value: Any) -> bool:
     return value is None or "://" in str(value)
 
 
+GROUPS = ("dataset", "model", "dropout", "regularizer", "optimizer", "schedule", "augmentation", "tracking")
 COUNT = "a whole number of at least 1"
 NOT_NEGATIVE = "a number of at least 0"
 
@@ -141,6 +142,13 @@ FAMILIES = {
         )
     ),
 }
+
+
+def check_choices(choices: DictConfig) -> None:
+    """Raises PipelineError for a list of options in one group, which Hydra would merge into one."""
+    for group in GROUPS:
+        if group not in choices:
+            raise PipelineError(f"{group}=[...]: takes one option; to train several, -m {group}=one,another")
 
 
 def check(cfg: DictConfig) -> None:

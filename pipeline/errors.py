@@ -20,6 +20,7 @@ class PipelineError(Exception):
     """Something the person can mend; the message is one line that names the value and what would be right."""
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MENDABLE = (PipelineError, HydraException, OmegaConfBaseException, OSError)
 
 
@@ -74,7 +75,10 @@ def refuse_unknown_flags() -> None:
         raise PipelineError(f"{flags[0]}: no such flag; values are given as key=value, and --help lists both")
 
 
-def _terminate(signum: int, frame: object) -> None:
+def _stop(signum: int, frame: object) -> None:
+    """Once: what is being put in order now, an impatient second signal doesn't cut off."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
     raise SystemExit(128 + signum)
 
 
@@ -86,13 +90,11 @@ def one_line_errors() -> Iterator[None]:
     keeps its traceback, as everything does under HYDRA_FULL_ERROR=1.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; without it, it prints several lines and exits
-    for signum in (signal.SIGTERM, signal.SIGHUP):
+    for signum in SIGNALS:
         if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup's wish
-            signal.signal(signum, _terminate)
+            signal.signal(signum, _stop)
     try:
         yield
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
     except Exception as error:
         mendable = isinstance(error, MENDABLE) or str(error).startswith(GROUP_TAKES_NAMES)
         if FULL_ERROR or not mendable:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pipeline.config import check
+from pipeline.config import check, check_choices
 from pipeline.errors import one_line_errors, refuse_unknown_flags
 
 
@@ -13,6 +14,7 @@ from pipeline.errors import one_line_errors, refuse_unknown_flags
 def main(cfg: DictConfig) -> float:
     """One run of the composed configuration; returns the best validation accuracy, which a sweep maximises."""
     with one_line_errors():
+        check_choices(HydraConfig.get().runtime.choices)
         check(cfg)
         from pipeline.run import run  # heavy: nothing is imported to compose or to say no
 

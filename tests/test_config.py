@@ -65,7 +65,7 @@ def test_a_model_suggests_and_the_command_line_wins() -> None:
         ("regularizer=0.1", "regularizer=0.1: a group takes the name of one of its options"),
         ("--colour", "--colour: no such flag"),
         ("--config-name nosuch", "nosuch"),
-        ("model=[cnn,mlp]", "model"),
+        ("model=[cnn,mlp]", "model=[...]: takes one option; to train several, -m model=one,another"),
         ("seed=${nope}", "nope"),
         ("model=softmax_regression dropout=half", "dropout.rate=0.5: must be left out with model=softmax_regression"),
         ("early_stopping.min_delta=0.1", "early_stopping.min_delta=0.1: must come with early_stopping.patience"),

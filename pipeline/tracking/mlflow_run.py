@@ -3,9 +3,7 @@
 import getpass
 import json
 import math
-import signal
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager, nullcontext, suppress
@@ -144,8 +142,8 @@ class MlflowTracker:
         self.client.set_tag(self.run_id, "state", state)
 
     def end(self, status: str, state: str) -> None:
-        """As well as it goes, since the store may be what failed; a second Ctrl-C doesn't cut it off."""
-        with _undisturbed(), suppress(Exception):
+        """As well as it goes: the store may be what failed."""
+        with suppress(Exception):
             self.client.set_terminated(self.run_id, status)
             self.set_state(state)
 
@@ -162,20 +160,6 @@ class MlflowTracker:
             profile=json.dumps({**sizes, "classes": len(data.class_names), "sha256": data.sha256}),
         )
         return DatasetInput(logged, [InputTag("mlflow.data.context", "training")])
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Signals wait outside. Only a process's main thread gets any."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    kept = {signum: signal.signal(signum, signal.SIG_IGN) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for signum, handler in kept.items():
-            signal.signal(signum, handler)
 
 
 def _signature(dataset: Dataset, family: str) -> ModelSignature:

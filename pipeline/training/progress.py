@@ -20,7 +20,7 @@ class Progress:
         self.bar = Bar(
             TextColumn("epoch"),
             TextColumn("{task.fields[epoch]}/{task.fields[epochs]}"),
-            BarColumn(bar_width=None),
+            *([BarColumn(bar_width=None)] if self.console.width >= 80 else []),  # the numbers come first
             TextColumn("accuracy {task.fields[accuracy]:.4f}  loss {task.fields[loss]:.4f}"),
             TextColumn("val {task.fields[val]}"),
             TimeRemainingColumn(),
