@@ -17,6 +17,8 @@ from pipeline.errors import PipelineError
 
 def npz(path: str) -> Source:
     """Arrays x_train, y_train and, where there is a test split, x_test, y_test. Pickled arrays are refused."""
+    if not zipfile.is_zipfile(Path(path).expanduser()):  # np.load would advise to load it unsafely
+        raise PipelineError(f"{path}: is not a whole .npz file, which is a zip archive of arrays")
     try:
         with np.load(Path(path).expanduser(), allow_pickle=False) as loaded:
             arrays = {name: loaded[name] for name in loaded.files}
