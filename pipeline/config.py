@@ -55,6 +55,11 @@ def _is_layer(value: Any) -> bool:
     return isinstance(value, DictConfig) and isinstance(value.get("_target_"), str)
 
 
+def _is_objective(value: Any) -> bool:
+    names = value if isinstance(value, ListConfig) else [value]
+    return bool(names) and all(name in OBJECTIVES for name in names)
+
+
 def _is_uri(value: Any) -> bool:
     return value is None or "://" in str(value)
 
@@ -64,6 +69,11 @@ COUNT = "a whole number of at least 1"
 NOT_NEGATIVE = "a number of at least 0"
 
 NAME = "a name of letters, digits, _ . and - alone"
+
+OBJECTIVES = (
+    *(f"{split}_{quantity}" for split in ("train", "val") for quantity in ("loss", "accuracy")),
+    *("best_val_accuracy", "best_epoch", "weights", "train_seconds", "images_per_second"),
+)
 
 ALWAYS = (
     Rule("model.name", _is_name, NAME),
@@ -90,6 +100,13 @@ ALWAYS = (
     Rule("schedule.warmup", lambda v: v is None or (_is_number(v) and 0 <= v < 1), "at least 0 and below 1"),
     Rule("schedule.initial_fraction", lambda v: v is None or _is_not_negative(v), NOT_NEGATIVE),
     Rule("schedule.final_fraction", lambda v: v is None or _is_not_negative(v), NOT_NEGATIVE),
+    Rule(
+        "objective",
+        _is_objective,
+        f"one of {', '.join(OBJECTIVES)}, or a list of them; the test split is not for choosing",
+    ),
+    Rule("evaluate", lambda v: v in ("test", "val"), "test or val"),
+    Rule("train_on", lambda v: v in ("train", "train_val"), "train or train_val"),
     Rule("observers", lambda v: isinstance(v, ListConfig), "a list of _target_ nodes"),
     Rule("tracking.store", lambda v: isinstance(v, str) and v != "", "a folder"),
     Rule("dataset.name", lambda v: isinstance(v, str) and v != "", "a name for the experiment in MLflow"),
@@ -169,6 +186,12 @@ def check(cfg: DictConfig) -> None:
     _check_across(cfg)
 
 
+def check_single(cfg: DictConfig) -> None:
+    """Raises PipelineError for what only a sweep has a use for."""
+    if "executor" in cfg:
+        raise PipelineError(f"executor={cfg.executor.name}: must come with a sweep; add sweep=..., or leave it out")
+
+
 def _settings(cfg: DictConfig) -> Iterator[Rule]:
     """Keras looks at an optimizer's numbers when training has begun, or never."""
     for group in ("optimizer", "schedule"):
@@ -192,6 +215,10 @@ def _check_across(cfg: DictConfig) -> None:
     if cfg.dropout.rate and "${dropout.rate}" not in str(layers):
         raise PipelineError(
             f"dropout.rate={cfg.dropout.rate}: must be left out with model={cfg.model.name}, no layer of which uses it"
+        )
+    if cfg.train_on == "train_val" and (cfg.early_stopping.patience is not None or cfg.best_weights):
+        raise PipelineError(
+            "train_on=train_val: must come without early_stopping and best_weights, which need unseen images"
         )
     if cfg.early_stopping.min_delta and cfg.early_stopping.patience is None:
         raise PipelineError(

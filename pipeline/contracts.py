@@ -1,7 +1,7 @@
 """What crosses the borders between the rooms: frozen dataclasses of NumPy arrays and plain numbers."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -38,6 +38,16 @@ class Dataset:
     def image_shape(self) -> tuple[int, int, int]:
         """(height, width, channels)."""
         return self.train.images.shape[1:]
+
+    def splits_up_to(self, last: str) -> list[tuple[str, Split]]:
+        """What a run evaluates at its end: val, and test only where that is asked for."""
+        return [("val", self.val)] + ([("test", self.test)] if last == "test" else [])
+
+    def with_validation_in_training(self) -> "Dataset":
+        """The training split with the validation images behind it, which stay the validation split as well."""
+        images = np.concatenate([self.train.images, self.val.images])
+        labels = np.concatenate([self.train.labels, self.val.labels])
+        return replace(self, train=Split(images, labels))
 
 
 @dataclass(frozen=True)
@@ -78,18 +88,19 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished run says of itself. validation and test are None where the run was pruned."""
+    """What a finished run says of itself. The evaluations are None where the run was pruned, test also without it."""
 
     run_id: str | None
     state: str  # complete | pruned
-    weights: int
     history: History
+    totals: Mapping[str, float]  # what is logged once: best_val_accuracy, weights, train_seconds, ...
     validation: Evaluation | None
     test: Evaluation | None
 
-    @property
-    def objective(self) -> float:
-        return self.history.best_val_accuracy
+    def objective(self, names: str | Sequence[str]) -> float | tuple[float, ...]:
+        """The metric of this name, or several; those by epoch have their last value."""
+        metrics = {**self.history.epochs[-1], **self.totals}
+        return metrics[names] if isinstance(names, str) else tuple(metrics[name] for name in names)
 
 
 class Observer(Protocol):

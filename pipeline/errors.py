@@ -13,11 +13,16 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 GROUP_TAKES_NAMES = "Config group override must be"  # Hydra's ValueError for dropout=0.3
+SEVERAL_VALUES = "Ambiguous value for argument"  # its for batch_size=32,64 outside of a sweep
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 class PipelineError(Exception):
     """Something the person can mend; the message is one line that names the value and what would be right."""
+
+
+class DivergedError(PipelineError):
+    """The loss is no longer a number."""
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -44,6 +49,9 @@ def explain(error: Exception) -> str:
         return f"{error.filename or 'input/output'}: {error.strerror or error}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read; write key=value, with quotes around what the shell would change"
+    if str(error).startswith(SEVERAL_VALUES):
+        argument = str(error).partition("'")[2].partition("'")[0]
+        return f"{argument}: several values are a sweep; add sweep=custom, or quote the value"
     if str(error).startswith(GROUP_TAKES_NAMES):
         given = [word for word in sys.argv[1:] if re.fullmatch(r"\w+=[-+.\de]+", word)]
         named = f"{', '.join(given)}: " if given else ""
@@ -91,7 +99,8 @@ def one_line_errors() -> Iterator[None]:
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; without it, it prints several lines and exits
     for signum in SIGNALS:
-        if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup's wish
+        # not where nohup wants it ignored, nor where somebody decides already
+        if signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(signum, _stop)
     try:
         yield

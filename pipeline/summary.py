@@ -24,12 +24,13 @@ def show(dataset: Dataset, outcome: Outcome, opened_by: str | None) -> None:
     table.add_column(style="dim")
     best = f"best {history.best_val_accuracy:.4f} at epoch {history.best_epoch}"
     table.add_row("validation accuracy", f"{outcome.validation.accuracy:.4f}", best)
-    table.add_row("test accuracy", f"{test.accuracy:.4f}", f"{int(test.confusion.sum()):,} images")
-    table.add_row("weights", f"{outcome.weights:,}", "")
+    if test is not None:
+        table.add_row("test accuracy", f"{test.accuracy:.4f}", f"{int(test.confusion.sum()):,} images")
+    table.add_row("weights", f"{outcome.totals['weights']:,.0f}", "")
     table.add_row("training", f"{history.seconds:.1f} s", f"{history.images_per_second:,.0f} images/s")
     Console(highlight=False).print(table)
     names = dataset.class_names
-    pairs = [f"{names[i]} and {names[j]} ({count})" for i, j, count in test.most_confused(3)]
+    pairs = [f"{names[i]} and {names[j]} ({count})" for i, j, count in (test or outcome.validation).most_confused(3)]
     print(f"most confused: {', '.join(pairs) or 'none'}")
     if opened_by is not None:
         print(f"look at it:    {opened_by}", flush=True)

@@ -1,24 +1,31 @@
-"""Fixtures: a command line in an empty folder, composed configurations, a small real dataset, one finished run."""
+"""Fixtures: a command line in an empty folder, configurations, a small dataset, one finished run, a toy to sweep."""
 
+import json
+import os
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 CONF = Path(__file__).parents[1] / "conf"
+TOY = Path(__file__).parent / "sweeps" / "toy"
 TINY = ("dataset.limit=500", "dataset.split.val=100", "dataset.split.test=100", "epochs=2")
 
 
 def command(*arguments: str, cwd: Path, module: str = "pipeline.train") -> subprocess.CompletedProcess:
     """`python -m pipeline.train ...` as a person runs it, in the folder cwd."""
     return subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=cwd, capture_output=True, text=True, timeout=180
+        [sys.executable, "-m", module, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300
     )
 
 
@@ -62,3 +69,55 @@ def write_npz(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / "data.npz"
 
     return write
+
+
+@dataclass(frozen=True)
+class Toy:
+    """`@key=value` in its commands stands for hydra.sweeper.key=value."""
+
+    folder: Path
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "app.py", "-m", *(f"hydra.sweeper.{a[1:]}" if a[0] == "@" else a for a in arguments)]
+
+    def start(self, *arguments: str, **settings: Any) -> subprocess.Popen:
+        """In a session of its own, so that a test can kill it whole."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, **settings.pop("env", {})},
+            **settings,
+        )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    def sweep(self, *arguments: str) -> subprocess.CompletedProcess:
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def study(self, name: str = "toy") -> optuna.Study:
+        return optuna.load_study(study_name=name, storage=f"sqlite:///{self.folder / 'studies.db'}")
+
+    def states(self) -> Counter:
+        return Counter(trial.state.name for trial in self.study().trials)
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        file = self.folder / "events.jsonl"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [event for line in lines if (event := json.loads(line))["event"] == kind]
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Toy:
+    for file in TOY.iterdir():
+        if file.is_file():
+            shutil.copy(file, tmp_path)
+    return Toy(tmp_path)

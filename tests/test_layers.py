@@ -9,6 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
 
+SWEEPS = sorted((ROOT / "sweeps").rglob("*.py"))
+
 
 def imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
@@ -52,6 +54,29 @@ def test_only_tracking_imports_mlflow() -> None:
     importers = {path for path in MODULES if from_package(path, "mlflow")}
     assert importers
     assert importers <= set(modules("tracking"))
+
+
+def test_in_sweeps_too_mlflow_has_one_place() -> None:
+    assert [path.name for path in SWEEPS if from_package(path, "mlflow")] == ["tracking.py"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sweeps" / "figures").glob("*.py")), ids=lambda path: path.stem)
+def test_a_studys_figures_import_only_contracts_and_style(path: Path) -> None:
+    own = {name for name in imported(path) if name.startswith(("pipeline", "sweeps"))}
+    assert all(name.startswith(("pipeline.figures.style", "sweeps.contracts", "sweeps.figures")) for name in own)
+    assert not any(from_package(path, name) for name in ("optuna", "keras", "mlflow", "matplotlib.pyplot"))
+
+
+@pytest.mark.parametrize("name", ["trial", "worker"])
+def test_a_worker_knows_nothing_of_the_study(name: str) -> None:
+    path = ROOT / "sweeps" / f"{name}.py"
+    assert not any(from_package(path, package) for package in ("optuna", "mlflow", "sqlalchemy"))
+
+
+def test_the_plugin_that_hydra_executes_at_every_start_imports_hydra_alone() -> None:
+    tree = ast.parse((ROOT / "sweeps/hydra_plugins/hydra_optuna_sweeper/optuna_sweeper.py").read_text())
+    at_once = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert {node.module.partition(".")[0] for node in at_once} == {"typing", "hydra", "omegaconf"}
 
 
 def test_tensorflow_stands_in_one_module() -> None:

@@ -24,7 +24,7 @@ def test_an_observer_of_the_configuration_prunes_a_run(tmp_path: Path, monkeypat
     logged = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db").get_run(outcome.run_id)
     assert (logged.info.status, logged.data.tags["state"]) == ("FINISHED", "pruned")
     assert "test_accuracy" not in logged.data.metrics, "the test split stays untouched"
-    assert logged.data.metrics["best_val_accuracy"] == outcome.objective
+    assert logged.data.metrics["best_val_accuracy"] == outcome.objective("best_val_accuracy")
 
 
 def test_a_small_color_dataset_of_two_classes_goes_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_any_scikit_learn_classifier_is_trained_and_stored(
     cfg = configuration("dataset=digits", "model=sgd_classifier", "model.name=other")
     cfg.model.estimator = {"_target_": f"sklearn.{target}"}
     outcome = run(cfg)
-    assert (outcome.state, outcome.weights) == ("complete", 0)
+    assert (outcome.state, outcome.totals["weights"]) == ("complete", 0)
     assert outcome.test.accuracy > 0.9
     artifacts = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db").get_run(outcome.run_id).info.artifact_uri
     again = mlflow.sklearn.load_model(f"{artifacts}/model")

@@ -212,11 +212,13 @@ def test_the_other_family_goes_through_the_same_run(tmp_path: Path, monkeypatch:
     assert "epochs" not in run.data.params
 
 
-def test_hydras_own_multirun_trains_one_run_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_multirun_without_a_sweep_file_is_a_grid_in_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = command("-m", "model=softmax_regression,mlp", *TINY, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     monkeypatch.chdir(tmp_path)
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
-    runs = client.search_runs([client.get_experiment_by_name("mnist5k").experiment_id])
+    runs = client.search_runs([client.get_experiment_by_name("mnist5k").experiment_id], "tags.kind = 'run'")
     assert {run.data.params["model"] for run in runs} == {"softmax_regression", "mlp"}
     assert {run.info.status for run in runs} == {"FINISHED"}

@@ -90,7 +90,9 @@ class MlflowTracker:
         overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
         params = [Param(key, str(value)) for key, value in headline(self.cfg, overrides).items()]
         self.client.log_batch(self.run_id, params=params)
-        self.client.log_text(self.run_id, OmegaConf.to_yaml(self.cfg, resolve=True), "config.yaml")
+        # observers belong to whoever watched this run; a run by its configuration is nobody's trial
+        configuration = OmegaConf.masked_copy(self.cfg, [key for key in self.cfg if key != "observers"])
+        self.client.log_text(self.run_id, OmegaConf.to_yaml(configuration, resolve=True), "config.yaml")
         self.client.log_inputs(self.run_id, [self._dataset_input()])
         if diff := git.uncommitted():
             with tempfile.TemporaryDirectory() as folder:
@@ -187,7 +189,8 @@ def _tags(cfg: DictConfig, dataset: Dataset) -> dict[str, str]:
         "mlflow.source.name": "pipeline.train",
         "mlflow.source.type": "LOCAL",
     }
-    return tags | ({"git_commit": commit, "mlflow.source.git.commit": commit} if commit else {})
+    tags |= {"git_commit": commit, "mlflow.source.git.commit": commit} if commit else {}
+    return tags | {str(key): str(value) for key, value in (cfg.tracking.get("tags") or {}).items()}
 
 
 def _user() -> str:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from pipeline import device
 from pipeline.contracts import Dataset, History, Observer
-from pipeline.errors import PipelineError, first_line
+from pipeline.errors import DivergedError, PipelineError, first_line
 from pipeline.training.progress import Progress
 
 
@@ -31,7 +31,7 @@ def prepare(model: keras.Model, dataset: Dataset, cfg: DictConfig) -> None:
 def fit(model: keras.Model, dataset: Dataset, cfg: DictConfig, observers: Sequence[Observer]) -> History:
     """Train a prepared model; each observer is called after each epoch and may stop the training.
 
-    Raises PipelineError where the loss is no longer finite.
+    Raises DivergedError where the loss is no longer finite.
     """
     with Progress(cfg.epochs, _steps(dataset, cfg)) as progress:
         watch = _Watch(cfg, observers, progress)
@@ -122,7 +122,7 @@ class _Watch(keras.callbacks.Callback):
 
     def _check(self, split: str, loss: float) -> None:
         if not math.isfinite(loss):
-            raise PipelineError(
+            raise DivergedError(
                 f"the {split} loss became {loss} in epoch {len(self.epochs) + 1} with optimizer.learning_rate="
                 f"{self.cfg.optimizer.learning_rate:g}; try a tenth of it, or standardized pixels (dataset.standardize)"
             )

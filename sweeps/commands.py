@@ -1,0 +1,267 @@
+"""What `python -m sweeps` does: everything here reads a study; only `promote` trains."""
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from optuna.study import Study
+from rich.console import Console
+from rich.table import Table
+
+import sweeps.report as reports
+from pipeline.errors import PipelineError
+from sweeps import best, slots, space, study, trial
+from sweeps.contracts import Summary
+from sweeps.loop import Plan
+from sweeps.sweep import make_plan, places_of
+from sweeps.view import span
+
+CONF = Path(__file__).parents[1] / "conf"
+STUDIES = "studies.db"
+
+
+def plan(overrides: Sequence[str]) -> None:
+    """The space, the number of trials, what is done already, and how long it may take."""
+    with _composed(overrides) as (config, loader):
+        asked = _plan(config, loader)
+        places = places_of(asked)
+        done = _done(asked)
+        left = max(asked.settings.n_trials - done, 0)
+        kind = "grid" if asked.is_grid else (asked.settings.sampler.get("_target_") or "TPESampler").rpartition(".")[2]
+        print(f"{asked.name}: {asked.settings.n_trials} trials, {kind}; {done} done, {left} to go")
+        table = Table(box=None, show_header=False, padding=(0, 2))
+        for name, values in space.describe(asked.space).items():
+            table.add_row(f"  {name}", values)
+        _console().print(table)
+        print(f"{len(places)} at a time: {', '.join(place.name for place in places)}", flush=True)
+        if left:
+            seconds, source = _seconds_of_a_trial(asked, config, places)
+            print(f"a trial takes about {span(seconds)} ({source}); all of them {span(seconds * left / len(places))}")
+
+
+def status(store: Path, name: str | None) -> None:
+    """A line for each sweep, or one sweep's best, running and failed trials."""
+    opened = study.storage(_url(store))
+    if name is not None:
+        _show(store, study.existing(opened, name))
+        return
+    table = Table("sweep", "trials", "complete", "pruned", "failed", "best", "", box=None, header_style="dim")
+    for each in sorted(opened.get_all_studies(), key=lambda found: found.study_name):
+        summary = reports.summarize(study.existing(opened, each.study_name))
+        counts = [sum(record.state == state for record in summary.trials) for state in ("complete", "pruned", "failed")]
+        places = reports.standings(summary)
+        found = reports.sentence(summary, places[0]) if places else ""
+        table.add_row(
+            each.study_name,
+            f"{sum(counts)}/{summary.n_trials}",
+            *map(str, counts),
+            found,
+            _driver(store, each.study_name),
+        )
+    _console().print(table if table.rows else f"{store}: no sweep yet; python -m pipeline.train sweep=...")
+
+
+def report(store: Path, name: str) -> None:
+    """Figures, leaderboard and best configuration as they are now: below the sweep's folder, and in MLflow."""
+    with _existing(store, name) as (asked, opened, config):
+        from sweeps import tracking
+
+        folder = store / "sweeps" / name / "report"
+        folder.mkdir(parents=True, exist_ok=True)
+        client, _ = tracking.opened(config)
+        run_ids = tracking.child_runs(client, name) if client else {}
+        summary = reports.summarize(opened, run_ids)
+        files = reports.write(folder, summary, opened, asked)
+        if client:
+            tracking.renew(client, config, asked, opened)
+        _show(store, opened)
+        print(f"written: {folder}/{{{','.join(files)}}}")
+
+
+def promote(store: Path, name: str, seeds: int, train_val: bool, model: str | None, again: bool) -> None:
+    """Train the best configuration, look at the test split, register the first model with the alias `champion`."""
+    with _existing(store, name) as (asked, opened, config):
+        from sweeps import tracking
+
+        client, _ = tracking.opened(config)
+        if client is None:
+            raise PipelineError("promote: needs tracking=mlflow, whose registry keeps the model")
+        places = reports.standings(reports.summarize(opened))
+        if not places:
+            raise PipelineError(f"sweep {name}: has no complete trial yet")
+        before = tracking.promoted(client, name)
+        if before and not again:
+            run = before[0]
+            raise PipelineError(
+                f"sweep {name}: was promoted before, by run {run.info.run_id} with test_accuracy "
+                f"{run.data.metrics.get('test_accuracy', float('nan')):.4f}; --again looks at the test split once more"
+            )
+        found = best.of(asked, opened, places[0].records[0].number)
+        print(f"best: {reports.sentence(reports.summarize(opened), places[0])}", flush=True)
+        first = places[0].records[0].params.get("seed", config.seed)
+        runs = []
+        for seed in range(first, first + seeds):
+            words = [line for line in found.overrides if not line.startswith("seed=")]
+            words += [
+                f"seed={seed}",
+                f"+tracking.tags.promotes={name}",
+                f"tracking.run_name={name} champion seed {seed}",
+            ]
+            words += ["train_on=train_val"] if train_val else []
+            _train(words)
+            runs.append(tracking.promoted(client, name)[0])
+        registered = model or asked.base.dataset.name
+        version = tracking.register(client, config, runs[0], registered)
+        accuracies = [run.data.metrics["test_accuracy"] for run in runs]
+        spread = f" ± {statistics.stdev(accuracies):.4f}" if seeds > 1 else ""
+        print(f"test accuracy: {statistics.fmean(accuracies):.4f}{spread} ({seeds} seed{'s' * (seeds > 1)})")
+        print(f"registered:    models:/{registered}@champion (version {version}, run {runs[0].info.run_id})")
+
+
+def _train(words: Sequence[str]) -> None:
+    print(f"python -m pipeline.train {' '.join(words)}", flush=True)
+    done = subprocess.run([sys.executable, "-m", "pipeline.train", *words])
+    if done.returncode:
+        raise SystemExit(done.returncode)
+
+
+@contextmanager
+def _composed(overrides: Sequence[str]) -> Iterator[tuple[DictConfig, ConfigLoader]]:
+    """What `python -m pipeline.train` would compose from these words for a sweep."""
+    with initialize_config_dir(str(CONF), job_name="train", version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        config = hydra.compose_config("config", list(overrides), run_mode=RunMode.MULTIRUN)
+        HydraConfig.instance().set_config(config)
+        yield config, hydra.config_loader
+
+
+@contextmanager
+def _existing(store: Path, name: str) -> Iterator[tuple[Plan, Study, DictConfig]]:
+    """A study with the plan that it was begun with."""
+    opened = study.existing(study.storage(_url(store)), name)
+    about = opened.user_attrs.get(study.ABOUT)
+    if about is None:
+        raise PipelineError(f"study {name}: was made by another program")
+    with _composed([*about["overrides"], f"tracking.store={store}"]) as (config, loader):
+        asked = _plan(config, loader)
+        if asked.name != name:
+            raise PipelineError(f"sweep {name}: its command now names another one: {asked.name}")
+        yield asked, opened, config
+
+
+def _plan(config: DictConfig, loader: ConfigLoader) -> Plan:
+    given = {key: value for key, value in config.hydra.sweeper.items() if not key.startswith("_")}
+    return make_plan(config, loader, given, list(config.hydra.overrides.task))
+
+
+def _url(store: Path) -> str:
+    file = store / STUDIES
+    if not file.exists():
+        raise PipelineError(f"{store}: has no sweeps ({file} is missing); --store names another store")
+    return f"sqlite:///{file}"
+
+
+def _done(asked: Plan) -> int:
+    """How many trials an existing study has behind it; nothing is created."""
+    url = asked.settings.storage
+    file = study.sqlite_file(url) if url else None
+    if url is None or (file is not None and not file.exists()):
+        return 0
+    opened = study.storage(url)
+    if asked.name not in {each.study_name for each in opened.get_all_studies()}:
+        return 0
+    summary = reports.summarize(study.existing(opened, asked.name))
+    return sum(record.state in ("complete", "pruned", "failed") for record in summary.trials)
+
+
+def _seconds_of_a_trial(asked: Plan, config: DictConfig, places: Sequence[slots.Slot]) -> tuple[float, str]:
+    """From this study's trials, else from runs of the same model and data in the store, else from a probe."""
+    url = asked.settings.storage
+    if _done(asked):
+        records = reports.summarize(study.existing(study.storage(url), asked.name)).trials
+        seconds = [record.seconds for record in records if record.seconds and record.state == "complete"]
+        if seconds:
+            return statistics.median(seconds), f"the median of {len(seconds)} of its trials"
+    from sweeps import tracking
+
+    measured = tracking.seconds_of_runs(config, asked)
+    if measured:
+        return statistics.median(measured), f"the median of {len(measured)} earlier runs of this model on these data"
+    return _probe(asked, places[0]), "from a probe of 2 s; figures and tracking come on top"
+
+
+def _probe(asked: Plan, place: slots.Slot) -> float:
+    cfg = asked.compose(space.overrides(asked.space, next(space.samples(asked.space))))
+    job = trial.as_job(trial.as_trial(cfg, 0, study=asked.name, parent_run=None), 0, 1)
+    folder = trial.folder(cfg, 0)
+    fresh = not folder.exists()
+    executor = slots.LocalExecutor([place], "sweeps.probe:probe", Path("/dev/null"), lambda *_: False, 1, None)
+    result = executor.submit(0, job).result()
+    executor.shutdown()
+    if fresh:
+        _remove(folder)
+    if result.values is None:
+        raise PipelineError(f"the probe failed: {result.message}")
+    return result.values[0] * (cfg.epochs or 1)
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.parent.rmdir()
+
+
+def _driver(store: Path, name: str) -> str:
+    """Who drives a sweep now."""
+    folder = store / "sweeps" / name
+    lock = FileLock(folder / ".lock", timeout=0)
+    if not (folder / ".lock").exists():
+        return ""
+    try:
+        with lock:
+            return ""
+    except Timeout:
+        with suppress(OSError, ValueError):
+            holder = json.loads((folder / "driver.json").read_text())
+            return f"running: process {holder['process']} on {holder['host']}"
+        return "running"
+
+
+def _show(store: Path, opened: Study) -> None:
+    summary = reports.summarize(opened)
+    print(reports.ending(summary, _driver(store, summary.name) or None))
+    console = _console()
+    table = Table("trial", "state", *summary.objectives, "seconds", "parameters", box=None, header_style="dim")
+    for row in _rows(summary)[:15]:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _console() -> Console:
+    """As wide as the terminal; in a file, wide enough that nothing is cut."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=200)
+
+
+def _rows(summary: Summary) -> list[list[Any]]:
+    rows = []
+    for record in reports.ordered(summary):
+        values = [f"{value:.4f}" for value in record.values] if record.values else [""] * len(summary.objectives)
+        seconds = "" if record.seconds is None else f"{record.seconds:.0f}"
+        params = " ".join(f"{name}={reports.short(value)}" for name, value in record.params.items())
+        rows.append([str(record.number), record.state, *values, seconds, params])
+    return rows

@@ -1,0 +1,320 @@
+"""ask -> submit -> wait for the first to complete -> tell, until the budget is used up or there is reason to end."""
+
+import concurrent.futures
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import DictConfig
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from pipeline.errors import PipelineError
+from sweeps import study as studies
+from sweeps.settings import Settings
+from sweeps.space import Space, grid, overrides, suggest
+from sweeps.trial import Result
+
+ENOUGH_TO_JUDGE = 5  # finished trials, before their failures say that a sweep is hopeless
+GLANCE = 0.25  # seconds between looks at the clock and at the view
+
+
+@dataclass
+class Active:
+    """A trial that is being trained."""
+
+    trial: Trial
+    params: Mapping[str, Any]
+    overrides: list[str]
+    cfg: DictConfig
+    digest: str
+    slots: int  # how many trials may run beside each other, itself included
+    began: float = field(default_factory=time.monotonic)
+    epoch: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep consists of, before any of it is run."""
+
+    name: str
+    settings: Settings
+    space: Space
+    is_grid: bool
+    about: Mapping[str, Any]  # what is written into the study for its figures and commands
+    base: DictConfig  # of the first point, without Hydra's node
+    compose: Callable[[list[str]], DictConfig]
+    compose_run: Callable[[list[str]], DictConfig]  # without the sweep
+    digest: Callable[[DictConfig], str]
+    extend: Callable[[Trial], None]  # custom_search_space
+
+
+class Loop:
+    """One driver's work on a study. `changed` is called when something is to be seen anew."""
+
+    def __init__(self, plan: Plan, study: Study, changed: Callable[["Loop"], Any]) -> None:
+        self.plan, self.study, self.changed = plan, study, changed
+        self.lock = threading.Lock()  # reports come from the slots' threads
+        self.active: dict[int, Active] = {}
+        self.held: list[Active] = []  # equal to one in training: wait for its result
+        self.slots = 0
+        self.ending: str | None = None  # why no further trial starts
+        self.signal: int | None = None  # that says to stop now
+        self.submitting = False
+        self.began = time.monotonic()
+        self.ended: list[tuple[Active, Result]] = []  # in this command, in their order
+        self.failed = 0
+        known = studies.trials(study)
+        self.left = studies.budget_left(study, plan.settings.n_trials)
+        self.digests = {
+            trial.user_attrs[studies.CONFIGURATION]: trial.number
+            for trial in known
+            if studies.CONFIGURATION in trial.user_attrs
+            and trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+            and studies.REUSES not in trial.user_attrs
+        }
+        self.points: Iterator[dict[str, Any]] | None = self._points(known) if plan.is_grid else None
+        self.waiting = sum(trial.state == TrialState.WAITING for trial in known)
+
+    def run(
+        self,
+        executor: concurrent.futures.Executor,
+        submit: Callable[[Active], "concurrent.futures.Future[Result]"],
+        slots: int,
+    ) -> None:
+        """Until done. Raises PipelineError where too many trials fail, SystemExit where a signal says to stop now."""
+        self.slots = slots
+        futures: dict[concurrent.futures.Future[Result], Active] = {}
+        with self._signals():
+            try:
+                while True:
+                    while len(futures) < self.slots and (active := self._next()) is not None:
+                        self.submitting = True
+                        futures[submit(active)] = active
+                        self.submitting = False
+                    if not futures:
+                        break
+                    self.changed(self)  # now that every slot is at work
+                    done, _ = concurrent.futures.wait(futures, GLANCE, concurrent.futures.FIRST_COMPLETED)
+                    for future in done:
+                        self._finish(futures.pop(future), future.result())
+                    self._look_around()
+            except BaseException:
+                executor.shutdown(cancel_futures=True)
+                self._save(futures)
+                raise
+        executor.shutdown()
+
+    def _save(self, futures: Mapping["concurrent.futures.Future[Result]", Active]) -> None:
+        """Stopping: what has finished in the meantime is told, the rest comes again at the next start."""
+        finished = {future: future.result() for future in futures if future.done() and not future.exception()}
+        with self.lock, studies.one_line():
+            for future, active in futures.items():
+                if future in finished and finished[future].state != "failed":
+                    studies.tell(self.study, active.trial.number, finished[future])
+                elif active.trial.number in self.active:
+                    self._put_back(active, "the sweep was stopped", fault=False)
+            for active in (*self.held, *self._running_here(futures)):
+                self._put_back(active, "the sweep was stopped", fault=False)
+
+    def _running_here(self, futures: Mapping["concurrent.futures.Future[Result]", Active]) -> list[Active]:
+        """A trial that was being submitted: an executor in this process trains there."""
+        submitted = {active.trial.number for active in futures.values()}
+        return [active for number, active in self.active.items() if number not in submitted]
+
+    # --- the next trial
+
+    def _next(self) -> Active | None:
+        """A trial to train; those whose result is known already are told at once."""
+        while True:
+            active = self._pop_held() or self._ask()
+            if active is None:
+                return None
+            if active.digest in self.digests:
+                self._reuse(active)
+            elif any(active.digest == other.digest for other in self.active.values()):
+                self.held.append(active)
+            else:
+                self.active[active.trial.number] = active
+                return active
+
+    def _pop_held(self) -> Active | None:
+        """One whose twin is no longer in training."""
+        in_training = {active.digest for active in self.active.values()}
+        for active in self.held:
+            if active.digest not in in_training:
+                self.held.remove(active)
+                return active
+        return None
+
+    def _ask(self) -> Active | None:
+        if self.ending is not None or len(self.held) > self.slots:
+            return None
+        with self.lock, studies.one_line():
+            if self.waiting:
+                self.waiting -= 1
+            elif self.left <= 0:
+                return None
+            elif self.points is not None:
+                point = next(self.points, None)
+                if point is None:
+                    return None
+                self.study.enqueue_trial(point)
+                self.left -= 1
+            else:
+                self.left -= 1
+            trial = self.study.ask()
+            suggest(trial, self.plan.space)
+            self.plan.extend(trial)
+            params = trial.params
+            lines = overrides(self.plan.space, params)
+            cfg = self.plan.compose(lines)
+            digest = self.plan.digest(cfg)
+            trial.set_user_attr(studies.CONFIGURATION, digest)
+        return Active(trial, params, lines, cfg, digest, self.slots)
+
+    def _points(self, known: list[FrozenTrial]) -> Iterator[dict[str, Any]]:
+        """The grid's points that no trial has or had."""
+        again = studies.repeated(self.study)
+        tried = [studies.point(trial) for trial in known if trial.number not in again]
+        for point in grid(self.plan.space):
+            if point not in tried:
+                yield point
+
+    # --- what came of it
+
+    def report(self, number: int, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """From a slot's thread: remember an epoch; whether the pruner says stop."""
+        active = self.active[number]
+        active.epoch, active.metrics = epoch, metrics
+        metric = self.plan.settings.pruning_metric
+        if metric not in metrics or len(self.plan.settings.directions) > 1:
+            return False
+        with self.lock, studies.one_line():
+            active.trial.report(float(metrics[metric]), epoch)
+            return active.trial.should_prune()
+
+    def _finish(self, active: Active, result: Result) -> None:
+        del self.active[active.trial.number]
+        if result.cause == "interrupted":
+            with self.lock, studies.one_line():
+                self._put_back(active, "the sweep was stopped", fault=False)
+            return
+        if result.state == "failed":
+            self._fail(active, result)
+            return
+        with self.lock, studies.one_line():
+            studies.tell(self.study, active.trial.number, result)
+        self.digests[active.digest] = active.trial.number
+        self.ended.append((active, result))
+        target, maximize = self.plan.settings.target, self.plan.settings.directions[0] == "maximize"
+        if (
+            result.values
+            and target is not None
+            and (result.values[0] >= target if maximize else result.values[0] <= target)
+        ):
+            self.end(f"trial {active.trial.number} reached the target of {target:g}")
+
+    def _reuse(self, active: Active) -> None:
+        """Tell what an equal configuration gave."""
+        number = self.digests[active.digest]
+        with self.lock, studies.one_line():
+            twin = self.study.get_trials(deepcopy=False)[number]
+            active.trial.set_user_attr(studies.REUSES, number)
+            if len(self.plan.settings.directions) == 1:
+                for epoch, value in twin.intermediate_values.items():
+                    active.trial.report(value, epoch)
+            values = twin.values if twin.state == TrialState.COMPLETE else None
+            self.study.tell(active.trial.number, values, twin.state)
+        state = "complete" if values else "pruned"
+        self.ended.append((active, Result(state, tuple(values or ()) or None, message=f"same as trial {number}")))
+
+    def _fail(self, active: Active, result: Result) -> None:
+        """A killed process and, once, a lack of memory are no verdict on the trial; the rest is."""
+        settings, attempt = self.plan.settings, self._attempt(active)
+        with self.lock, studies.one_line():
+            if result.cause == "killed" and attempt < settings.retries:
+                self._put_back(active, result.message, fault=True)
+                return
+            if result.cause == "out of memory" and active.slots > 1 and attempt < 1:
+                self.slots = min(self.slots, active.slots // 2)
+                self._put_back(active, f"{result.message}; {self.slots} slots from here on", fault=True)
+                return
+            active.trial.set_user_attr(studies.CAUSE, result.cause)
+            active.trial.set_user_attr(studies.MESSAGE, result.message)
+            worst = self._worst() if result.cause == "diverged" and settings.diverged == "worst" else None
+            if worst is not None:
+                self.study.tell(active.trial.number, worst)
+            else:
+                self.study.tell(active.trial.number, state=TrialState.FAIL)
+        self.ended.append((active, result))
+        if result.cause == "invalid value" and self.plan.is_grid:
+            return  # nothing is sought: all points are visited, whatever they return
+        self.failed += 1
+        finished = len(self.ended)
+        if self.failed > settings.max_failure_rate * finished and (
+            finished >= ENOUGH_TO_JUDGE or settings.max_failure_rate == 0 or self.left <= 0
+        ):
+            raise PipelineError(
+                f"sweep {self.plan.name}: ended, {self.failed} of {finished} trials failed "
+                f"(max_failure_rate={settings.max_failure_rate:g}); trial {active.trial.number}: {result.message}"
+            )
+
+    def _attempt(self, active: Active) -> int:
+        return active.trial.user_attrs.get(studies.ATTEMPT, 0)
+
+    def _put_back(self, active: Active, message: str, *, fault: bool) -> None:
+        studies.put_back(self.study, studies.trials(self.study)[active.trial.number], message, fault=fault)
+        self.waiting += 1
+
+    def _worst(self) -> float | None:
+        values = [trial.value for trial in studies.trials(self.study, TrialState.COMPLETE)]
+        return (min if self.plan.settings.directions[0] == "maximize" else max)(values, default=None)
+
+    # --- reasons to end
+
+    def end(self, reason: str) -> None:
+        """Start no further trial."""
+        self.ending = self.ending or reason
+
+    def _look_around(self) -> None:
+        if self.signal is not None:
+            raise SystemExit(128 + self.signal)
+        hours = self.plan.settings.max_hours
+        if hours is not None and time.monotonic() - self.began > hours * 3600:
+            self.end(f"max_hours={hours:g} are over")
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first Ctrl-C lets the running trials finish; the second, and any other signal, stops now."""
+
+        def interrupted(signum: int, frame: object) -> None:
+            if signum == signal.SIGINT and self.ending != STOPPED:
+                self.ending = STOPPED
+                return
+            for each in SIGNALS:
+                signal.signal(each, signal.SIG_IGN)
+            self.signal = signum
+            if self.submitting and not self.lock.locked():  # executor=serial trains there; else the loop looks soon
+                raise SystemExit(128 + signum)
+
+        kept = {each: signal.getsignal(each) for each in SIGNALS}
+        if threading.current_thread() is threading.main_thread():
+            for each, handler in kept.items():
+                if handler is not signal.SIG_IGN:
+                    signal.signal(each, interrupted)
+        try:
+            yield
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                for each, handler in kept.items():
+                    signal.signal(each, handler)
+
+
+STOPPED = "Ctrl-C"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

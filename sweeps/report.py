@@ -1,0 +1,205 @@
+"""What a study has found: plain values for figures and tables, the best configuration, the figures that fit it."""
+
+import csv
+import io
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from matplotlib.figure import Figure
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from sweeps import best, figures, study
+from sweeps.contracts import Parameter, Record, Summary
+from sweeps.loop import Plan
+from sweeps.space import as_typed
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+ENOUGH_FOR_IMPORTANCES = 8  # complete trials
+
+
+def summarize(opened: Study, run_ids: Mapping[int, str] | None = None) -> Summary:
+    """The study as plain values, without trials that came again as another one and those of an older study."""
+    again, about = study.repeated(opened), opened.user_attrs.get(study.ABOUT, {})
+    return Summary(
+        name=opened.study_name,
+        objectives=tuple(about.get("objectives", ["objective"])),
+        directions=tuple(each.name.lower() for each in opened.directions),
+        curve_metric=about.get("curve_metric") or "val_accuracy",
+        parameters=tuple(
+            Parameter(each["name"], each["log"], None if each["choices"] is None else tuple(each["choices"]))
+            for each in about.get("parameters", [])
+        ),
+        trials=tuple(
+            _record(trial, (run_ids or {}).get(trial.number))
+            for trial in study.trials(opened)
+            if trial.number not in again and study.FROM not in trial.user_attrs
+        ),
+        n_trials=about.get("n_trials", 0),
+    )
+
+
+def _record(trial: FrozenTrial, run_id: str | None) -> Record:
+    attributes = trial.user_attrs
+    cause = f"{attributes[study.CAUSE]}: {attributes[study.MESSAGE]}" if study.CAUSE in attributes else None
+    ended = trial.datetime_complete and trial.datetime_start
+    return Record(
+        number=trial.number,
+        state=STATES[trial.state],
+        params={name.lstrip("+_"): value for name, value in study.point(trial).items()},
+        values=tuple(trial.values) if trial.state == TrialState.COMPLETE else None,
+        curve=dict(trial.intermediate_values) or None,
+        seconds=(trial.datetime_complete - trial.datetime_start).total_seconds() if ended else None,
+        cause=cause,
+        reuses=attributes.get(study.REUSES),
+        run_id=run_id,
+    )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A configuration's place: all its replicates, which differ in `seed` alone, count together."""
+
+    params: Mapping[str, Any]
+    records: tuple[Record, ...]
+    mean: float
+    std: float | None  # None for a single seed
+
+
+def standings(summary: Summary, objective: int = 0) -> list[Standing]:
+    """Complete configurations, best first; of equals the first."""
+    groups: dict[tuple, list[Record]] = {}
+    for record in summary.trials:
+        if record.values is not None and record.reuses is None:
+            key = tuple((name, repr(value)) for name, value in record.params.items() if name != "seed")
+            groups.setdefault(key, []).append(record)
+    places = [_standing(records, objective) for records in groups.values()]
+    return sorted(places, key=lambda each: each.mean, reverse=summary.directions[objective] == "maximize")
+
+
+def _standing(records: Sequence[Record], objective: int) -> Standing:
+    values = [record.values[objective] for record in records]
+    params = {name: value for name, value in records[0].params.items() if name != "seed"}
+    spread = statistics.stdev(values) if len(values) > 1 else None
+    return Standing(params, tuple(records), statistics.fmean(values), spread)
+
+
+def sentence(summary: Summary, place: Standing, objective: int = 0) -> str:
+    """A configuration and what it reached."""
+    params = ", ".join(f"{name}={short(value)}" for name, value in place.params.items()) or "the configuration"
+    spread = "" if place.std is None else f" ± {place.std:.4f} ({len(place.records)} seeds)"
+    return f"{params}: {summary.objectives[objective]} {place.mean:.4f}{spread}"
+
+
+def short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else as_typed(value)
+
+
+def ending(summary: Summary, reason: str | None) -> str:
+    """The counts, why it ended early, and the best; for two objectives the front."""
+    counts = {state: sum(record.state == state for record in summary.trials) for state in STATES.values()}
+    said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    lines = [f"sweep {summary.name}: {said} of {summary.n_trials} trials{f'; ended: {reason}' if reason else ''}"]
+    lines += [f"trial {r.number} failed, {r.cause}" for r in summary.trials if r.state == "failed"][:5]
+    places = standings(summary)
+    if places and len(summary.directions) == 1:
+        lines += [
+            f"{'best:' if not rank else '':<6}{sentence(summary, place)}" for rank, place in enumerate(places[:3])
+        ]
+    elif places:
+        lines += [
+            f"{name}: best {standings(summary, n)[0].records[0].values}" for n, name in enumerate(summary.objectives)
+        ]
+    return "\n".join(lines)
+
+
+def ordered(summary: Summary) -> list[Record]:
+    """The best trial first; then those without a result, by number."""
+    sign = -1 if summary.directions[0] == "maximize" else 1
+    return sorted(
+        summary.trials,
+        key=lambda record: (record.values is None, sign * record.values[0] if record.values else record.number),
+    )
+
+
+def leaderboard(summary: Summary) -> str:
+    """CSV: a line for each trial."""
+    names = [parameter.name for parameter in summary.parameters]
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["trial", "state", *summary.objectives, "epochs", "seconds", *names, "note", "run_id"])
+    for record in ordered(summary):
+        values = record.values or [""] * len(summary.objectives)
+        seconds = "" if record.seconds is None else f"{record.seconds:.1f}"
+        note = record.cause or ("" if record.reuses is None else f"same as trial {record.reuses}")
+        params = [as_typed(record.params[name]) if name in record.params else "" for name in names]
+        epochs = max(record.curve, default="") if record.curve else ""
+        table.writerow([record.number, record.state, *values, epochs, seconds, *params, note, record.run_id or ""])
+    return text.getvalue()
+
+
+def drawn(summary: Summary, opened: Study) -> Iterator[tuple[str, Figure]]:
+    """(name, figure) of what says something about this study, each drawn when it is asked for."""
+    swept = [parameter.name for parameter in summary.parameters if parameter.name != "seed"]
+    if len(summary.directions) > 1:
+        yield "pareto", figures.pareto(summary)
+    yield "history", figures.history(summary)
+    is_grid = bool(summary.trials) and all(parameter.choices is not None for parameter in summary.parameters)
+    if len(swept) == 1 and (is_grid or _is_stepped(summary, swept[0])):
+        yield "grid_curve", figures.grid_curve(summary, swept[0])
+    else:
+        yield "slices", figures.slices(summary)
+    if len(swept) > 1:
+        yield "parallel_coordinates", figures.parallel_coordinates(summary)
+        if scores := importances(opened):
+            yield "importances", figures.importances(summary, scores)
+    if any(record.curve for record in summary.trials):
+        yield "all_curves", figures.all_curves(summary, swept[0] if len(swept) == 1 else None)
+    if any(record.state == "pruned" for record in summary.trials):
+        yield "rungs", figures.rungs(summary)
+
+
+def _is_stepped(summary: Summary, name: str) -> bool:
+    """Several trials at the same few values: a grid over a range."""
+    values = {record.params[name] for record in summary.trials if name in record.params}
+    return (
+        len(summary.trials) > 1 and len(values) <= 12 and not any(p.log for p in summary.parameters if p.name == name)
+    )
+
+
+def importances(opened: Study) -> dict[str, float]:
+    """PED-ANOVA (Watanabe et al. 2023) of the first objective, for parameters that all trials have."""
+    complete = study.trials(opened, TrialState.COMPLETE)
+    if len(complete) < ENOUGH_FOR_IMPORTANCES:
+        return {}
+    target = None if len(opened.directions) == 1 else lambda trial: trial.values[0]
+    try:
+        scores = optuna.importance.get_param_importances(
+            opened, evaluator=optuna.importance.PedAnovaImportanceEvaluator(), target=target
+        )
+    except (ValueError, RuntimeError):  # all trials equally good, or nothing that all of them have
+        return {}
+    return {name.lstrip("+_"): score for name, score in scores.items()}
+
+
+def write(folder: Path, summary: Summary, opened: Study, plan: Plan) -> list[str]:
+    """Figures, leaderboard, best configuration and its command, as files. Returns their names."""
+    for name, figure in drawn(summary, opened):
+        figure.savefig(folder / f"{name}.png")
+    (folder / "leaderboard.csv").write_text(leaderboard(summary))
+    places = standings(summary)
+    if places:
+        found = best.of(plan, opened, places[0].records[0].number)
+        (folder / "best_config.yaml").write_text(found.config)
+        (folder / "best_command.txt").write_text(f"{found.command}\n")
+    return sorted(path.name for path in folder.iterdir())

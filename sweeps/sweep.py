@@ -1,0 +1,221 @@
+"""The whole story of a sweep: the space, the study, the slots, the loop, and what is left behind."""
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_method
+from omegaconf import DictConfig, OmegaConf
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from pipeline.errors import PipelineError
+from sweeps import best, report, settings, slots, space, study, tracking, trial
+from sweeps.compose import composer, composer_of_runs, digest, trained
+from sweeps.loop import Loop, Plan
+from sweeps.view import view
+
+DEFAULT_TRIALS = 20
+
+
+def sweep(
+    config: DictConfig,
+    context: HydraContext,
+    task: TaskFunction,
+    given: Mapping[str, Any],
+    arguments: Sequence[str],
+) -> list[list[JobReturn]]:
+    """Run, or resume, the sweep that a MULTIRUN configuration describes.
+
+    Raises PipelineError for what cannot be right, before the first trial. Returns the jobs that ran in this process, in
+    lists of n_jobs.
+    """
+    plan = make_plan(config, context.config_loader, given, arguments)
+    places = places_of(plan)
+    folder = Path(config.hydra.sweep.dir).resolve()
+    with study.only_driver(folder, plan.name):
+        OmegaConf.save(config, folder / "multirun.yaml")
+        opened = open_study(plan)
+        study.reclaim(opened, partial(_kept, plan))
+        with tracking.parent(config, plan, opened) as parent, view(plan, opened) as shown:
+            as_trial = partial(trial.as_trial, study=plan.name, parent_run=parent.run_id)
+            objectives = len(plan.settings.directions)
+            driver = Loop(plan, opened, lambda loop: (shown(loop), parent.update(loop)))
+            if plan.settings.executor.get("name", "serial") == "serial":
+                executor = InProcess(config, context, task, as_trial, objectives, driver.report)
+                driver.run(executor, lambda active: executor.submit(active.trial.number, active.overrides), 1)
+                returns = executor.returns
+            else:
+                log, local = folder / "workers.log", plan.settings.executor
+                executor = slots.LocalExecutor(
+                    places, reference(task), log, driver.report, local.get("trials_per_worker", 1), local.get("timeout")
+                )
+                driver.run(
+                    executor,
+                    lambda active: executor.submit(
+                        active.trial.number,
+                        trial.as_job(as_trial(active.cfg, active.trial.number), active.trial.number, objectives),
+                    ),
+                    len(places),
+                )
+                returns = []
+        conclude(plan, opened, folder, driver)
+    jobs = plan.settings.n_jobs
+    return [returns[start : start + jobs] for start in range(0, len(returns), jobs)]
+
+
+def conclude(plan: Plan, opened: Study, folder: Path, driver: Loop) -> None:
+    """The last lines, and the file in which the official plugin leaves the best."""
+    summary = report.summarize(opened)
+    places = report.standings(summary)
+    if len(plan.settings.directions) > 1:
+        front = [{"params": each.params, "values": each.values} for each in opened.best_trials]
+        found: dict[str, Any] = {"name": "optuna", "solutions": front}
+    else:
+        best_trial = opened.best_trial if places else None
+        found = {"name": "optuna"}
+        found |= {"best_params": best_trial.params, "best_value": best_trial.value} if best_trial else {}
+    OmegaConf.save(OmegaConf.create(found), folder / "optimization_results.yaml")
+    print(report.ending(summary, driver.ending))
+    if places:
+        print(f"train it again:  {best.of(plan, opened, places[0].records[0].number).command}")
+    print(f"look at it:      python -m sweeps report {plan.name}", flush=True)
+
+
+def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any], arguments: Sequence[str]) -> Plan:
+    """What the configuration asks for, checked. Raises PipelineError, or Hydra's errors, for what cannot be."""
+    asked = settings.read(given)
+    swept = space.read(asked.params, arguments)
+    compose = composer(loader, config)
+    check = get_method(asked.check) if asked.check else lambda cfg: None
+    for point in space.samples(swept):
+        cfg = compose(space.overrides(swept, point))
+        check(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]))
+    extend = (
+        partial(get_method(asked.custom_search_space), config)
+        if asked.custom_search_space
+        else lambda optuna_trial: None
+    )
+    if asked.sampler.get("_target_") is None and asked.custom_search_space:
+        asked = replace(asked, sampler={**asked.sampler, "_target_": "optuna.samplers.TPESampler"})
+    is_grid = study.sampler(asked.sampler, swept, 0) is None  # refused now, not when a study has been made
+    study.pruner(asked.pruner)
+    points = space.size(swept) if is_grid else DEFAULT_TRIALS
+    asked = replace(asked, n_trials=min(asked.n_trials or points, points) if is_grid else asked.n_trials or points)
+    first = compose(space.overrides(swept, next(space.samples(swept))))
+    base = OmegaConf.masked_copy(first, [key for key in first if key != "hydra"])
+    about = {
+        "objectives": objectives(config, len(asked.directions)),
+        "curve_metric": asked.pruning_metric,
+        "parameters": [vars(parameter) for parameter in space.parameters(swept)],
+        "n_trials": asked.n_trials,
+        "overrides": [*OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False), *arguments],
+    }
+    name = asked.study_name or config.hydra.job.name
+    if not re.fullmatch(r"[\w .,=+@-]+", name):  # it names a folder, and stands in queries
+        raise PipelineError(f"sweep.name={name}: must be of letters, digits, spaces and . , = + @ _ - alone")
+    return Plan(name, asked, swept, is_grid, about, base, compose, composer_of_runs(loader, config), digest, extend)
+
+
+def objectives(config: DictConfig, count: int) -> list[str]:
+    """Their names; Raises PipelineError where there are not as many as directions."""
+    named = config.get("objective", "objective")
+    names = [named] if isinstance(named, str) else list(named)
+    if "objective" in config and len(names) != count:
+        raise PipelineError(f"objective={','.join(names)}: must be as many as sweep.direction, which has {count}")
+    return names if len(names) == count else [f"objective {number + 1}" for number in range(count)]
+
+
+def open_study(plan: Plan) -> Study:
+    """The study, new or as it was left, with its sampler and pruner."""
+    asked = plan.settings
+    store = study.storage(asked.storage)
+    opened = study.open_study(store, plan.name, asked.directions, space.describe(plan.space), trained(plan.base))
+    with study.one_line():
+        opened.set_user_attr(study.ABOUT, plan.about)
+        seen = len(study.trials(opened))
+        sampler = study.sampler(asked.sampler, plan.space, seen)
+        opened.pruner = study.pruner(asked.pruner)
+        if sampler is not None:
+            opened.sampler = sampler
+        if asked.warm_start and not seen:
+            study.take_over(opened, study.existing(store, asked.warm_start), plan.space)
+        study.enqueue(opened, asked.enqueue, plan.space)
+    return opened
+
+
+def _kept(plan: Plan, left: FrozenTrial) -> trial.Result | None:
+    """The result that a trial left in its folder, where it got so far."""
+    try:
+        cfg = plan.compose(space.overrides(plan.space, left.params))
+    except KeyError:  # killed before it had all its parameters
+        return None
+    return trial.kept(trial.folder(cfg, left.number))
+
+
+def places_of(plan: Plan) -> list[slots.Slot]:
+    """The slots on this machine."""
+    if plan.settings.executor.get("name", "serial") == "serial":
+        return [slots.Slot("this process", {})]
+    executor = plan.settings.executor
+    return slots.slots(executor, plan.settings.n_jobs, slots.this_machine(executor))
+
+
+def reference(task: TaskFunction) -> str:
+    """By which another process finds the task: module:name, or file.py:name for a script."""
+    module, name = sys.modules[task.__module__], task.__qualname__
+    if "<locals>" in name:
+        raise PipelineError(f"executor=local: {name} can only be run in this process; take executor=serial")
+    if module.__name__ != "__main__":
+        return f"{module.__name__}:{name}"
+    return f"{module.__spec__.name if module.__spec__ else Path(module.__file__).resolve()}:{name}"
+
+
+class InProcess(Executor):
+    """executor=serial: each trial through Hydra's own launcher, in this process as long as that is the basic one."""
+
+    def __init__(
+        self,
+        config: DictConfig,
+        context: HydraContext,
+        task: TaskFunction,
+        as_trial: Callable[..., DictConfig],
+        objectives: int,
+        report: slots.Report,
+    ) -> None:
+        self.task, self.as_trial, self.objectives, self.report = task, as_trial, objectives, report
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            config=config, hydra_context=context, task_function=self._train
+        )
+        self.returns: list[JobReturn] = []
+
+    def submit(self, number: int, overrides: Sequence[str]) -> "Future[trial.Result]":
+        self.number = number
+        self.returns += self.launcher.launch([overrides], initial_job_idx=number)
+        future: Future[trial.Result] = Future()
+        future.set_result(self.result)
+        return future
+
+    def _train(self, cfg: DictConfig) -> Any:
+        returned = []
+
+        def task(cfg: DictConfig) -> Any:
+            returned.append(self.task(cfg))
+            return returned[0]
+
+        self.result = trial.run(
+            task, self.as_trial(cfg, self.number), partial(self.report, self.number), self.objectives
+        )
+        trial.keep(self.result, Path(HydraConfig.get().runtime.output_dir))
+        return returned[0] if returned else None

@@ -1,0 +1,147 @@
+"""What a person sees while a sweep runs: a live table on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from optuna.study import Study
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from sweeps import report
+from sweeps.contracts import Record, Summary
+from sweeps.loop import STOPPED, Active, Loop, Plan
+from sweeps.trial import Result
+
+ENDED = ("complete", "pruned", "failed")
+SHOWN = 12  # of the last finished trials
+
+
+@contextmanager
+def view(plan: Plan, study: Study) -> Iterator[Callable[[Loop], None]]:
+    """Gives a function that is called when there may be something new."""
+    console = Console(highlight=False)
+    done = sum(trial.state in ENDED for trial in report.summarize(study).trials)
+    if done:
+        console.print(f"{plan.name}: {done} trials are done; going on")
+    if not console.is_terminal:
+        yield _Lines().show
+        return
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        yield _Screen(plan, study, live).show
+
+
+class _Lines:
+    """A line for each trial that has ended."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    def show(self, loop: Loop) -> None:
+        for active, result in loop.ended[self.told :]:
+            print(f"trial {active.trial.number}  {_result(result, active.epoch)}  {_what(active)}", flush=True)
+        self.told = len(loop.ended)
+
+
+def _result(result: Result, epoch: int) -> str:
+    if result.state == "failed":
+        return f"failed, {result.cause}: {result.message}"
+    found = " ".join(f"{value:.4f}" for value in result.values) if result.values else f"pruned after epoch {epoch}"
+    return f"{found} ({result.message})" if result.message else found
+
+
+def _what(active: Active) -> str:
+    """The swept overrides of a trial."""
+    params = active.params.items()
+    return " ".join(f"{name.lstrip('+_')}={report.short(value)}" for name, value in params)
+
+
+def _params(record: Record) -> str:
+    return " ".join(f"{name}={report.short(value)}" for name, value in record.params.items())
+
+
+def _outcome(record: Record) -> str:
+    same = "" if record.reuses is None else f" (same as trial {record.reuses})"
+    if record.values is not None:
+        return " ".join(f"{value:.4f}" for value in record.values) + same
+    if record.state == "pruned":
+        return f"pruned after epoch {max(record.curve or {0: 0})}{same}"
+    return f"failed, {record.cause or 'unknown'}"
+
+
+class _Screen:
+    """Running trials with their epoch, the last ones that ended, the best, counts, time left."""
+
+    def __init__(self, plan: Plan, study: Study, live: Live) -> None:
+        self.plan, self.study, self.live = plan, study, live
+        self.ended, self.drawn = -1, 0.0
+        self.summary: Summary = report.summarize(study)
+
+    def show(self, loop: Loop) -> None:
+        if time.monotonic() - self.drawn < 0.5:
+            return
+        if len(loop.ended) != self.ended:
+            self.ended, self.summary = len(loop.ended), report.summarize(self.study)
+        self.drawn = time.monotonic()
+        self.live.update(Group(self._heading(loop), self._running(loop), self._ended()), refresh=True)
+
+    def _heading(self, loop: Loop) -> Text:
+        counts = {state: sum(each.state == state for each in self.summary.trials) for state in ENDED}
+        done = sum(counts.values())
+        said = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "none finished yet"
+        left = _time_left(loop, done)
+        text = Text(f"{self.plan.name}  {done}/{self.plan.settings.n_trials}: {said}{left}\n", style="bold")
+        places = report.standings(self.summary)
+        if places:
+            text.append(f"best  {report.sentence(self.summary, places[0])}\n", style="green")
+        if loop.ending == STOPPED:
+            text.append(
+                "finishing the running trials; Ctrl-C again stops now, and the same command resumes\n", style="yellow"
+            )
+        elif loop.ending is not None:
+            text.append(f"{loop.ending}: finishing the running trials\n", style="yellow")
+        return text
+
+    def _running(self, loop: Loop) -> Table:
+        table = Table("running", "epoch", "accuracy", "time", "what is tried", box=None, header_style="dim")
+        for active in list(loop.active.values()):
+            table.add_row(*_active(active))
+        return table
+
+    def _ended(self) -> Table:
+        table = Table("trial", "result", "time", "what was tried", box=None, header_style="dim", title_justify="left")
+        ended = [each for each in self.summary.trials if each.state in ENDED]
+        for record in sorted(ended, key=lambda each: each.number, reverse=True)[:SHOWN]:
+            style = {"complete": "", "pruned": "dim", "failed": "red"}[record.state]
+            seconds = "" if record.seconds is None else f"{record.seconds:.0f} s"
+            table.add_row(str(record.number), _outcome(record), seconds, _params(record), style=style)
+        return table
+
+
+def _active(active: Active) -> list[str]:
+    accuracy = active.metrics.get("val_accuracy")
+    epochs = active.cfg.get("epochs")
+    return [
+        str(active.trial.number),
+        f"{active.epoch}/{epochs}" if epochs else str(active.epoch),
+        "" if accuracy is None else f"{accuracy:.4f}",
+        f"{time.monotonic() - active.began:.0f} s",
+        _what(active),
+    ]
+
+
+def _time_left(loop: Loop, done: int) -> str:
+    """From the trials of this command so far."""
+    if not loop.ended:
+        return ""
+    seconds = (time.monotonic() - loop.began) / len(loop.ended) * max(loop.plan.settings.n_trials - done, 0)
+    return f"; about {span(seconds)} left"
+
+
+def span(seconds: float) -> str:
+    """For a person: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

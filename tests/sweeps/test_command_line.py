@@ -1,0 +1,147 @@
+"""`python -m pipeline.train sweep=...`: every ready sweep is whole, and what cannot be is refused in one line."""
+
+from pathlib import Path
+
+import pytest
+from conftest import command
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from pipeline.errors import MENDABLE, PipelineError, explain
+from sweeps.loop import Plan
+from sweeps.space import overrides, samples
+from sweeps.sweep import make_plan
+
+ROOT = Path(__file__).parents[2]
+TWO = "objective=[best_val_accuracy,weights]"
+READY = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
+KERAS = ("cnn", "cnn_dropout", "mlp", "softmax_regression")
+
+
+def planned(*words: str) -> Plan:
+    """The plan of a command line, as `python -m sweeps plan` makes it."""
+    with initialize_config_dir(str(ROOT / "conf"), job_name="train", version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        config = hydra.compose_config("config", list(words), run_mode=RunMode.MULTIRUN)
+        HydraConfig.instance().set_config(config)
+        given = {key: value for key, value in config.hydra.sweeper.items() if not key.startswith("_")}
+        return make_plan(config, hydra.config_loader, given, list(config.hydra.overrides.task))
+
+
+@pytest.mark.parametrize("name", READY)
+def test_every_ready_sweep_composes_at_all_its_corners(name: str) -> None:
+    plan = planned("model=cnn_dropout", f"sweep={name}")  # refuses what pipeline.config.check refuses at any corner
+    assert plan.name.startswith(name)
+    assert plan.settings.n_trials >= 1
+    for point in samples(plan.space):
+        assert plan.compose(overrides(plan.space, point))
+
+
+@pytest.mark.parametrize("model", KERAS)
+@pytest.mark.parametrize("name", ["batch_size", "learning_rate", "regularizer", "optimizer", "augmentation", "seeds"])
+def test_they_work_with_every_keras_model(name: str, model: str) -> None:
+    assert planned(f"model={model}", f"sweep={name}").space.parameters
+
+
+def test_everything_works_without_dropout_where_a_model_has_no_place_for_it() -> None:
+    assert planned("model=softmax_regression", "sweep=everything", "dropout.rate=0")
+    with pytest.raises(PipelineError, match="dropout.rate=0.6: must be left out with model=softmax_regression"):
+        planned("model=softmax_regression", "sweep=everything")
+
+
+@pytest.mark.parametrize("model", ["cnn", "cnn_dropout"])
+def test_architectures_differ_in_depth(model: str) -> None:
+    plan = planned(f"model={model}", "sweep=architecture")
+    depths = set()
+    for point in samples(plan.space):
+        layers = plan.compose(overrides(plan.space, point)).model.layers
+        depths.add(sum(layers.get(name) is not None for name in ("conv1", "conv2", "conv3")))
+    assert depths == {1, 2, 3}
+
+
+@pytest.mark.parametrize("sampler", sorted(path.stem for path in (ROOT / "conf" / "sampler").glob("*.yaml")))
+def test_every_sampler_can_be_chosen(sampler: str) -> None:
+    swept = "dropout" if sampler == "grid" else "learning_rate"
+    assert planned("model=cnn", f"sweep={swept}", f"sampler={sampler}").is_grid == (sampler == "grid")
+
+
+@pytest.mark.parametrize("pruner", sorted(path.stem for path in (ROOT / "conf" / "pruner").glob("*.yaml")))
+def test_every_pruner_can_be_chosen(pruner: str) -> None:
+    assert planned("model=cnn", "sweep=learning_rate", f"pruner={pruner}")
+
+
+def test_keys_and_groups_are_swept_from_the_command_line_alike() -> None:
+    plan = planned(
+        "sweep=custom", "optimizer.learning_rate=tag(log, interval(1e-4, 1e-1))", "batch_size=32,64", "model=cnn,mlp"
+    )
+    assert [swept.key for swept in plan.space.parameters] == ["optimizer.learning_rate", "batch_size", "model"]
+    assert (plan.settings.n_trials, plan.is_grid) == (20, False)
+
+
+def test_the_name_tells_studies_of_different_models_and_data_apart() -> None:
+    names = {
+        planned(f"model={model}", f"dataset={data}", "sweep=seeds").name
+        for model in ("cnn", "mlp")
+        for data in ("mnist5k", "digits")
+    }
+    assert len(names) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            "sweep=custom optimizer.lerning_rate=0.1,0.2",
+            "optimizer.lerning_rate: no such key; did you mean",
+        ),
+        ("sweep=custom model=cnn,cnnn", "model=cnnn: no such option; did you mean cnn?"),
+        ("sweep=custom batch_size=0,32", "batch_size=0: must be a whole number of at least 1"),
+        ("sweep=custom optimizer.learning_rate=interval(1,0.1)", "the low end must be below the high end"),
+        ("sweep=custom optimizer.learning_rate=tag(log,interval(0,1))", "a log scale needs a low end above 0"),
+        ("sweep=seeds sweep.n_trials=0", "n_trials=0: must be a whole number of at least 1"),
+        ("sweep=seeds sampler=tpee", "sampler=tpee: no such option; did you mean tpe?"),
+        ("sweep=seeds hydra.sweeper.sampler._target_=optuna.samplers.Nope", "sampler=Nope: "),
+        ("sweep=learning_rate sampler=grid", "optimizer.learning_rate: a grid needs values, not an interval"),
+        (
+            f"sweep=learning_rate pruner=median {TWO} sweep.direction=[maximize,minimize]",
+            "pruner=MedianPruner: must be none with 2 objectives",
+        ),
+        (
+            "sweep=learning_rate objective=[best_val_accuracy,weights]",
+            "must be as many as sweep.direction, which has 1",
+        ),
+        ("sweep=learning_rate objective=test_accuracy", "objective=test_accuracy: must be one of"),
+        ("sweep=learning_rate sweep.direction=up", "direction=up: must be maximize or minimize"),
+        ("sweep=learning_rate sweep.max_hours=-1", "max_hours=-1: must be a number above 0"),
+        ("sweep=learning_rate sweep.nope=1", "sweep.nope: no such key"),
+        ("sweep=nope", "sweep=nope: no such option; there are"),
+        ("sweep=seeds sweep.name=a/b", "sweep.name=a/b: must be"),
+    ],
+)
+def test_bad_input_is_one_line(words: str, line: str) -> None:
+    with pytest.raises(Exception) as refused:
+        planned(*words.split(" "))
+    assert isinstance(refused.value, MENDABLE), "told in one line"
+    assert line in explain(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("sweep=learning_rate sweep.enqueue=[{lr:1}]", "enqueue: lr is not swept; there are optimizer.learning_rate"),
+        ("sweep=learning_rate sweep.enqueue=[{optimizer.learning_rate:7}]", "must be one of 0.0001 to 0.1, log"),
+        ("sweep=learning_rate sweep.warm_start=nope", "nope: no such sweep; there are"),
+        ("sweep=learning_rate executor.slots=0", "executor.slots=0: must be a whole number of at least 1"),
+        ("executor=local", "executor=local: must come with a sweep"),
+        ("batch_size=32,64", "batch_size=32,64: several values are a sweep; add sweep=custom"),
+    ],
+)
+def test_nothing_is_trained_where_something_cannot_be(words: str, line: str, tmp_path: Path) -> None:
+    done = command(*words.split(" "), cwd=tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert line in done.stderr
+    assert not list(tmp_path.glob("mlruns/sweeps/*/0"))
+    assert not (tmp_path / "mlruns" / "mlflow.db").exists()

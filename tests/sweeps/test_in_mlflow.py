@@ -1,0 +1,219 @@
+"""A real sweep, small: what it leaves in MLflow, and what `python -m sweeps` makes of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import command
+from mlflow import MlflowClient
+from omegaconf import OmegaConf
+
+from sweeps.report import summarize
+from sweeps.study import existing, storage
+
+WORDS = ("model=softmax_regression", "dataset=digits", "epochs=2")
+SWEEP = (*WORDS, "sweep=batch_size", "batch_size=32,64", "seed=0,1")
+
+
+@dataclass(frozen=True)
+class Finished:
+    folder: Path
+    done: subprocess.CompletedProcess
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(f"sqlite:///{self.folder / 'mlruns' / 'mlflow.db'}")
+
+    def runs(self, query: str) -> list:
+        return self.client.search_runs([each.experiment_id for each in self.client.search_experiments()], query)
+
+    def artifacts(self, run) -> Path:
+        return self.folder / run.info.artifact_uri
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder = tmp_path_factory.mktemp("sweep")
+    words = [sys.executable, "-m", "pipeline.train", *SWEEP]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return Finished(folder, done)
+
+
+def test_each_trial_is_a_whole_run_below_its_sweep(finished: Finished) -> None:
+    (parent,) = finished.runs("tags.kind = 'sweep'")
+    children = finished.runs("tags.kind = 'run'")
+    assert {child.data.tags["trial"] for child in children} == set("0123")
+    for child in children:
+        tags = child.data.tags
+        assert tags["mlflow.parentRunId"] == parent.info.run_id
+        assert (tags["sweep"], tags["state"]) == ("batch_size-softmax_regression-digits", "complete")
+        assert child.info.status == "FINISHED"
+        assert {path.name for path in finished.artifacts(child).iterdir()} >= {"curves.png", "config.yaml", "model"}
+
+
+def test_a_sweep_never_looks_at_the_test_split(finished: Finished) -> None:
+    for child in finished.runs("tags.kind = 'run'"):
+        assert not [name for name in child.data.metrics if name.startswith("test")]
+        config = OmegaConf.load(finished.artifacts(child) / "config.yaml")
+        assert config.evaluate == "val"
+        assert "observers" not in config
+        assert "sweep" not in config
+
+
+def test_the_parent_has_figures_leaderboard_and_the_best_configuration(finished: Finished) -> None:
+    (parent,) = finished.runs("tags.kind = 'sweep'")
+    assert (parent.info.status, parent.data.tags["state"]) == ("FINISHED", "complete")
+    assert parent.data.metrics["trials_complete"] == 4
+    assert parent.data.params["swept/batch_size"] == "32, 64"
+    folder = finished.artifacts(parent)
+    assert {path.name for path in folder.glob("*.png")} == {"grid_curve.png", "history.png", "all_curves.png"}
+    header, *rows = (folder / "leaderboard.csv").read_text().splitlines()
+    assert header == "trial,state,best_val_accuracy,epochs,seconds,batch_size,seed,note,run_id"
+    values = [float(row.split(",")[2]) for row in rows]
+    assert values == sorted(values, reverse=True)
+    assert rows[0].rpartition(",")[2] in {run.info.run_id for run in finished.runs("tags.kind = 'run'")}
+
+
+def test_the_command_trains_exactly_the_best_configuration(finished: Finished) -> None:
+    (parent,) = finished.runs("tags.kind = 'sweep'")
+    folder = finished.artifacts(parent)
+    words = (folder / "best_command.txt").read_text().split()
+    assert words[:3] == ["python", "-m", "pipeline.train"]
+    assert f"train it again:  {' '.join(words)}" in finished.done.stdout
+    composed = OmegaConf.create(command(*words[3:], "--cfg", "job", "--resolve", cwd=finished.folder).stdout)
+    best = OmegaConf.load(folder / "best_config.yaml")
+    assert {key: composed[key] for key in best} == best
+    assert set(composed) - set(best) == {"tracking", "observers"}
+
+
+def test_the_same_command_again_trains_nothing(finished: Finished) -> None:
+    before = len(finished.runs(""))
+    done = command(*SWEEP, cwd=finished.folder)
+    assert done.returncode == 0, done.stderr
+    assert "4 trials are done; going on" in done.stdout
+    assert len(finished.runs("")) == before
+
+
+def test_status_report_and_plan(finished: Finished) -> None:
+    name = "batch_size-softmax_regression-digits"
+    line = command("status", cwd=finished.folder, module="sweeps").stdout
+    assert name in line
+    assert "4/4" in line
+    assert "4 complete of 4 trials" in command("status", name, cwd=finished.folder, module="sweeps").stdout
+    assert "written: mlruns/sweeps/" in command("report", name, cwd=finished.folder, module="sweeps").stdout
+    assert (finished.folder / "mlruns" / "sweeps" / name / "report" / "grid_curve.png").exists()
+    plan = command("plan", *SWEEP[:-1], "seed=0,1,2", "sweep.name=bigger", cwd=finished.folder, module="sweeps").stdout
+    assert "bigger: 6 trials, grid; 0 done, 6 to go" in plan
+    assert "the median of 4 earlier runs" in plan
+    again = command("plan", *SWEEP, cwd=finished.folder, module="sweeps").stdout
+    assert "4 done, 0 to go" in again
+
+
+def test_plan_probes_where_nothing_was_measured_and_leaves_nothing(tmp_path: Path) -> None:
+    done = command("plan", *SWEEP, cwd=tmp_path, module="sweeps")
+    assert done.returncode == 0, done.stderr
+    assert "from a probe of 2 s" in done.stdout
+    assert not list(tmp_path.rglob("*.db"))
+    assert not list(tmp_path.rglob("log.txt"))
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("status", "nope"), "nope: no such sweep; there are batch_size-softmax_regression-digits"),
+        (("report", "nope"), "nope: no such sweep"),
+        (("promote", "nope"), "nope: no such sweep"),
+        (("promote", "x", "--seeds", "0"), "--seeds 0: must be at least 1"),
+        (("status", "--store", "elsewhere"), "elsewhere: has no sweeps"),
+    ],
+)
+def test_what_is_not_there_is_said(finished: Finished, words: tuple[str, ...], line: str) -> None:
+    done = command(*words, cwd=finished.folder, module="sweeps")
+    assert done.returncode == 1
+    assert line in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_promote_looks_at_the_test_split_once_and_crowns_a_champion(finished: Finished) -> None:
+    name = "batch_size-softmax_regression-digits"
+    done = command("promote", name, "--train-val", cwd=finished.folder, module="sweeps")
+    assert done.returncode == 0, done.stderr
+    (run,) = finished.runs("tags.promotes != ''")
+    assert 0.5 < run.data.metrics["test_accuracy"] <= 1
+    assert "mlflow.parentRunId" not in run.data.tags
+    config = OmegaConf.load(finished.artifacts(run) / "config.yaml")
+    assert (config.train_on, config.evaluate) == ("train_val", "test")
+    champion = finished.client.get_model_version_by_alias("digits", "champion")
+    assert champion.run_id == run.info.run_id
+    loaded = (
+        "import mlflow, numpy as np; mlflow.set_tracking_uri('sqlite:///mlruns/mlflow.db'); "
+        "model = mlflow.keras.load_model('models:/digits@champion'); "
+        "print(model.predict(np.zeros((1, 8, 8, 1), 'uint8'), verbose=0).shape)"
+    )
+    shape = subprocess.run(
+        [sys.executable, "-c", loaded], cwd=finished.folder, capture_output=True, text=True, check=False
+    )
+    assert "(1, 10)" in shape.stdout, shape.stderr
+    second = command("promote", name, cwd=finished.folder, module="sweeps")
+    assert second.returncode == 1
+    assert f"was promoted before, by run {run.info.run_id} with test_accuracy" in second.stderr
+
+
+def test_a_pruned_trial_is_finished_and_says_so(tmp_path: Path) -> None:
+    done = command(
+        *(*WORDS[:2], "epochs=4", "sweep=custom", "optimizer.learning_rate=0.01,1e-6", "executor.slots=1"),
+        *("pruner=median", "hydra.sweeper.pruner.n_startup_trials=1", "hydra.sweeper.pruner.n_warmup_steps=0"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = Finished(tmp_path, done).runs("tags.state = 'pruned'")
+    assert run.info.status == "FINISHED"
+    assert "1 complete, 1 pruned of 2 trials" in done.stdout
+    (parent,) = Finished(tmp_path, done).runs("tags.kind = 'sweep'")
+    assert (tmp_path / parent.info.artifact_uri / "rungs.png").exists()
+
+
+def test_runs_that_a_dead_driver_left_are_closed_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    words = ("model=softmax_regression", "dataset=digits", "epochs=150", "sweep=seeds", "seed=0,1", "batch_size=8")
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.train", *words],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    store = Finished(tmp_path, None)
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        time.sleep(0.3)
+        if list(tmp_path.glob("mlruns/sweeps/*/1/log.txt")) and "epoch 2/" in "".join(
+            path.read_text() for path in tmp_path.glob("mlruns/sweeps/*/?/log.txt")
+        ):
+            break
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    assert store.runs("attributes.status = 'RUNNING'")
+    study = existing(storage(f"sqlite:///{tmp_path}/mlruns/studies.db"), "seeds-softmax_regression-digits")
+    assert {record.state for record in summarize(study).trials} == {"running"}
+    stopped = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.train", *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while time.monotonic() < deadline and not list(tmp_path.glob("mlruns/sweeps/*/2/log.txt")):
+        time.sleep(0.3)
+    stopped.send_signal(signal.SIGTERM)
+    _, stderr = stopped.communicate(timeout=60)
+    assert stopped.returncode == 143, stderr
+    assert not store.runs("attributes.status = 'RUNNING'")
+    (parent,) = store.runs("tags.kind = 'sweep'")
+    assert (parent.info.status, parent.data.tags["state"]) == ("KILLED", "killed")
+    assert {record.state for record in summarize(study).trials} == {"waiting"}
