@@ -154,7 +154,10 @@ def _existing(store: Path, name: str) -> Iterator[tuple[Plan, Study, DictConfig]
     about = opened.user_attrs.get(study.ABOUT)
     if about is None:
         raise PipelineError(f"study {name}: was made by another program")
-    with _composed([*about["overrides"], f"tracking.store={store}"]) as (config, loader):
+    words = list(about["overrides"])
+    if not any(word.startswith("tracking.store=") for word in words) and store != Path("mlruns"):
+        words.append(f"tracking.store={store}")
+    with _composed(words) as (config, loader):
         asked = _plan(config, loader)
         if asked.name != name:
             raise PipelineError(f"sweep {name}: its command now names another one: {asked.name}")
@@ -262,6 +265,5 @@ def _rows(summary: Summary) -> list[list[Any]]:
     for record in reports.ordered(summary):
         values = [f"{value:.4f}" for value in record.values] if record.values else [""] * len(summary.objectives)
         seconds = "" if record.seconds is None else f"{record.seconds:.0f}"
-        params = " ".join(f"{name}={reports.short(value)}" for name, value in record.params.items())
-        rows.append([str(record.number), record.state, *values, seconds, params])
+        rows.append([str(record.number), record.state, *values, seconds, reports.said(record.params)])
     return rows

@@ -3,7 +3,7 @@
 import csv
 import io
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,9 +96,24 @@ def _standing(records: Sequence[Record], objective: int) -> Standing:
 
 def sentence(summary: Summary, place: Standing, objective: int = 0) -> str:
     """A configuration and what it reached."""
-    params = ", ".join(f"{name}={short(value)}" for name, value in place.params.items()) or "the configuration"
     spread = "" if place.std is None else f" ± {place.std:.4f} ({len(place.records)} seeds)"
-    return f"{params}: {summary.objectives[objective]} {place.mean:.4f}{spread}"
+    found = f"{summary.objectives[objective]} {place.mean:.4f}{spread}"
+    return f"{found}  {said(place.params)}".rstrip()
+
+
+def said(params: Mapping[str, Any]) -> str:
+    """Parameters for a line: each name as short as tells it from the others."""
+    plain = {name: name.partition("[")[0].lstrip("+_") for name in params}  # the option is among them
+    return " ".join(f"{_suffix(name, plain.values())}={short(params[full])}" for full, name in plain.items())
+
+
+def _suffix(name: str, names: Iterable[str]) -> str:
+    parts = name.split(".")
+    for count in range(1, len(parts)):
+        tail = ".".join(parts[-count:])
+        if sum(other == tail or other.endswith(f".{tail}") for other in names) == 1:
+            return tail
+    return name
 
 
 def short(value: Any) -> str:

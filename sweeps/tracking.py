@@ -55,7 +55,7 @@ class ParentRun:
             self.client.log_metric(self.run_id, key, value, step=sum(counts.values()))
         places = report.standings(summary)
         if places:
-            self.client.log_metric(self.run_id, "best_of_sweep", places[0].mean, step=sum(counts.values()))
+            self.client.log_metric(self.run_id, "best_of_sweep", round(places[0].mean, 6), step=sum(counts.values()))
         with tempfile.TemporaryDirectory() as name:
             report.write(Path(name), summary, self.study, self.plan)
             command = Path(name) / "best_command.txt"

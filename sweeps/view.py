@@ -41,7 +41,8 @@ class _Lines:
 
     def show(self, loop: Loop) -> None:
         for active, result in loop.ended[self.told :]:
-            print(f"trial {active.trial.number}  {_result(result, active.epoch)}  {_what(active)}", flush=True)
+            found = _result(result, active.epoch)
+            print(f"trial {active.trial.number}  {found}  {report.said(active.params)}", flush=True)
         self.told = len(loop.ended)
 
 
@@ -50,16 +51,6 @@ def _result(result: Result, epoch: int) -> str:
         return f"failed, {result.cause}: {result.message}"
     found = " ".join(f"{value:.4f}" for value in result.values) if result.values else f"pruned after epoch {epoch}"
     return f"{found} ({result.message})" if result.message else found
-
-
-def _what(active: Active) -> str:
-    """The swept overrides of a trial."""
-    params = active.params.items()
-    return " ".join(f"{name.lstrip('+_')}={report.short(value)}" for name, value in params)
-
-
-def _params(record: Record) -> str:
-    return " ".join(f"{name}={report.short(value)}" for name, value in record.params.items())
 
 
 def _outcome(record: Record) -> str:
@@ -105,19 +96,27 @@ class _Screen:
         return text
 
     def _running(self, loop: Loop) -> Table:
-        table = Table("running", "epoch", "accuracy", "time", "what is tried", box=None, header_style="dim")
+        table = _table("running", "epoch", "accuracy", "time", "what is tried")
         for active in list(loop.active.values()):
             table.add_row(*_active(active))
         return table
 
     def _ended(self) -> Table:
-        table = Table("trial", "result", "time", "what was tried", box=None, header_style="dim", title_justify="left")
+        table = _table("trial", "result", "time", "what was tried")
         ended = [each for each in self.summary.trials if each.state in ENDED]
         for record in sorted(ended, key=lambda each: each.number, reverse=True)[:SHOWN]:
             style = {"complete": "", "pruned": "dim", "failed": "red"}[record.state]
             seconds = "" if record.seconds is None else f"{record.seconds:.0f} s"
-            table.add_row(str(record.number), _outcome(record), seconds, _params(record), style=style)
+            table.add_row(str(record.number), _outcome(record), seconds, report.said(record.params), style=style)
         return table
+
+
+def _table(*columns: str) -> Table:
+    """Every row one line, cut at the terminal's edge."""
+    table = Table(box=None, header_style="dim")
+    for column in columns:
+        table.add_column(column, no_wrap=True, overflow="ellipsis")
+    return table
 
 
 def _active(active: Active) -> list[str]:
@@ -128,7 +127,7 @@ def _active(active: Active) -> list[str]:
         f"{active.epoch}/{epochs}" if epochs else str(active.epoch),
         "" if accuracy is None else f"{accuracy:.4f}",
         f"{time.monotonic() - active.began:.0f} s",
-        _what(active),
+        report.said(active.params),
     ]
 
 

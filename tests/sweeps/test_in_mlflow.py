@@ -92,6 +92,14 @@ def test_the_command_trains_exactly_the_best_configuration(finished: Finished) -
     assert set(composed) - set(best) == {"tracking", "observers"}
 
 
+def test_a_trial_in_a_warm_worker_is_the_run_that_its_command_makes(finished: Finished) -> None:
+    """The last trial of the sweep: its worker had trained another one before."""
+    (trial,) = finished.runs("tags.trial = '3'")
+    single = command(*WORDS, "batch_size=64", "seed=1", "tracking=none", cwd=finished.folder)
+    assert f"best {trial.data.metrics['best_val_accuracy']:.4f} at epoch" in single.stdout
+    assert f"val_loss {trial.data.metrics['val_loss']:.4f}" in single.stdout
+
+
 def test_the_same_command_again_trains_nothing(finished: Finished) -> None:
     before = len(finished.runs(""))
     done = command(*SWEEP, cwd=finished.folder)
