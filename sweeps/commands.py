@@ -154,13 +154,11 @@ def _existing(store: Path, name: str) -> Iterator[tuple[Plan, Study, DictConfig]
     about = opened.user_attrs.get(study.ABOUT)
     if about is None:
         raise PipelineError(f"study {name}: was made by another program")
-    words = list(about["overrides"])
+    words = [*about["overrides"], f"hydra.sweeper.study_name='{name}'"]
     if not any(word.startswith("tracking.store=") for word in words) and store != Path("mlruns"):
         words.append(f"tracking.store={store}")
     with _composed(words) as (config, loader):
         asked = _plan(config, loader)
-        if asked.name != name:
-            raise PipelineError(f"sweep {name}: its command now names another one: {asked.name}")
         yield asked, opened, config
 
 
@@ -207,7 +205,7 @@ def _seconds_of_a_trial(asked: Plan, config: DictConfig, places: Sequence[slots.
 
 def _probe(asked: Plan, place: slots.Slot) -> float:
     cfg = asked.compose(space.overrides(asked.space, next(space.samples(asked.space))))
-    job = trial.as_job(trial.as_trial(cfg, 0, study=asked.name, parent_run=None), 0, 1)
+    job = trial.as_job(trial.as_trial(cfg, 0, study=asked.name, parent_run=None), 0, 1, "")
     folder = trial.folder(cfg, 0)
     fresh = not folder.exists()
     executor = slots.LocalExecutor([place], "sweeps.probe:probe", Path("/dev/null"), lambda *_: False, 1, None)

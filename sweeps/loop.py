@@ -137,6 +137,9 @@ class Loop:
                 return None
             if active.digest in self.digests:
                 self._reuse(active)
+            elif self.ending is not None:
+                with self.lock, studies.one_line():
+                    self._put_back(active, self.ending, fault=False)
             elif any(active.digest == other.digest for other in self.active.values()):
                 self.held.append(active)
             else:
@@ -173,7 +176,11 @@ class Loop:
             self.plan.extend(trial)
             params = trial.params
             lines = overrides(self.plan.space, params)
-            cfg = self.plan.compose(lines)
+            try:
+                cfg = self.plan.compose(lines)
+            except Exception:  # a custom_search_space may ask for what there isn't
+                self.study.tell(trial, state=TrialState.FAIL)
+                raise
             digest = self.plan.digest(cfg)
             trial.set_user_attr(studies.CONFIGURATION, digest)
         return Active(trial, params, lines, cfg, digest, self.slots)
@@ -212,12 +219,8 @@ class Loop:
             studies.tell(self.study, active.trial.number, result)
         self.digests[active.digest] = active.trial.number
         self.ended.append((active, result))
-        target, maximize = self.plan.settings.target, self.plan.settings.directions[0] == "maximize"
-        if (
-            result.values
-            and target is not None
-            and (result.values[0] >= target if maximize else result.values[0] <= target)
-        ):
+        target, sign = self.plan.settings.target, 1 if self.plan.settings.directions[0] == "maximize" else -1
+        if target is not None and result.values and sign * result.values[0] >= sign * target:
             self.end(f"trial {active.trial.number} reached the target of {target:g}")
 
     def _reuse(self, active: Active) -> None:

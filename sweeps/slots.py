@@ -194,9 +194,10 @@ class _Worker:
             )
         ours.settimeout(self.timeout)
         self.line: TextIO = ours.makefile("rw", encoding="utf-8")
-        self.connection, self.trained = ours, 0
+        self.connection, self.trained, self.ready = ours, 0, False
         self._send({"task": self.task, "path": [path for path in sys.path if path]})
         self._receive()
+        self.ready = True
 
     def _send(self, message: Mapping[str, Any]) -> None:
         self.line.write(json.dumps(message, default=str) + "\n")
@@ -222,6 +223,8 @@ class _Worker:
         status = self._kill()
         if self.interrupted:
             return Result("failed", cause="interrupted", message="the sweep was stopped")
+        if not self.ready:
+            return Result("failed", cause="error", message=f"the worker could not start: {self._last_word()}")
         if timed_out:
             return Result(
                 "failed", cause="timeout", message=f"silent for longer than executor.timeout={self.timeout:g} s"
@@ -230,6 +233,10 @@ class _Worker:
             return Result("failed", cause="out of memory", message="killed by the kernel: out of memory")
         died = f"killed by {signal.Signals(-status).name}" if status < 0 else f"the worker ended with status {status}"
         return Result("failed", cause="killed", message=died)
+
+    def _last_word(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"see {self.log}"
 
     def _ends_within(self, seconds: float) -> bool:
         try:

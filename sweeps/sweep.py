@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial
 from pipeline.errors import PipelineError
 from sweeps import best, report, settings, slots, space, study, tracking, trial
 from sweeps.compose import composer, composer_of_runs, digest, trained
-from sweeps.loop import Loop, Plan
+from sweeps.loop import Active, Loop, Plan
 from sweeps.view import view
 
 DEFAULT_TRIALS = 20
@@ -50,29 +50,36 @@ def sweep(
         study.reclaim(opened, partial(_kept, plan))
         with tracking.parent(config, plan, opened) as parent, view(plan, opened) as shown:
             as_trial = partial(trial.as_trial, study=plan.name, parent_run=parent.run_id)
-            objectives = len(plan.settings.directions)
             driver = Loop(plan, opened, lambda loop: (shown(loop), parent.update(loop)))
-            if plan.settings.executor.get("name", "serial") == "serial":
-                executor = InProcess(config, context, task, as_trial, objectives, driver.report)
-                driver.run(executor, lambda active: executor.submit(active.trial.number, active.overrides), 1)
-                returns = executor.returns
+            if _is_serial(plan):
+                executor = InProcess(config, context, task, as_trial, len(plan.settings.directions), driver.report)
+                submit = executor.submit
             else:
-                log, local = folder / "workers.log", plan.settings.executor
-                executor = slots.LocalExecutor(
-                    places, reference(task), log, driver.report, local.get("trials_per_worker", 1), local.get("timeout")
-                )
-                driver.run(
-                    executor,
-                    lambda active: executor.submit(
-                        active.trial.number,
-                        trial.as_job(as_trial(active.cfg, active.trial.number), active.trial.number, objectives),
-                    ),
-                    len(places),
-                )
-                returns = []
+                executor = _local_processes(plan, places, task, folder / "workers.log", driver)
+                submit = partial(_submit_as_data, executor, as_trial, len(plan.settings.directions))
+            driver.run(executor, submit, len(places))
         conclude(plan, opened, folder, driver)
-    jobs = plan.settings.n_jobs
+    returns, jobs = getattr(executor, "returns", []), plan.settings.n_jobs
     return [returns[start : start + jobs] for start in range(0, len(returns), jobs)]
+
+
+def _is_serial(plan: Plan) -> bool:
+    return plan.settings.executor.get("name", "serial") == "serial"
+
+
+def _local_processes(
+    plan: Plan, places: Sequence[slots.Slot], task: TaskFunction, log: Path, driver: Loop
+) -> slots.LocalExecutor:
+    asked = plan.settings.executor
+    trials, timeout = asked.get("trials_per_worker", 1), asked.get("timeout")
+    return slots.LocalExecutor(places, reference(task), log, driver.report, trials, timeout)
+
+
+def _submit_as_data(
+    executor: slots.LocalExecutor, as_trial: Callable[..., DictConfig], objectives: int, active: Active
+) -> "Future[trial.Result]":
+    number = active.trial.number
+    return executor.submit(number, trial.as_job(as_trial(active.cfg, number), number, objectives, active.digest))
 
 
 def conclude(plan: Plan, opened: Study, folder: Path, driver: Loop) -> None:
@@ -102,11 +109,8 @@ def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any]
     for point in space.samples(swept):
         cfg = compose(space.overrides(swept, point))
         check(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]))
-    extend = (
-        partial(get_method(asked.custom_search_space), config)
-        if asked.custom_search_space
-        else lambda optuna_trial: None
-    )
+    custom = asked.custom_search_space
+    extend = partial(get_method(custom), config) if custom else lambda optuna_trial: None
     if asked.sampler.get("_target_") is None and asked.custom_search_space:
         asked = replace(asked, sampler={**asked.sampler, "_target_": "optuna.samplers.TPESampler"})
     is_grid = study.sampler(asked.sampler, swept, 0) is None  # refused now, not when a study has been made
@@ -161,12 +165,12 @@ def _kept(plan: Plan, left: FrozenTrial) -> trial.Result | None:
         cfg = plan.compose(space.overrides(plan.space, left.params))
     except KeyError:  # killed before it had all its parameters
         return None
-    return trial.kept(trial.folder(cfg, left.number))
+    return trial.kept(trial.folder(cfg, left.number), digest(cfg))
 
 
 def places_of(plan: Plan) -> list[slots.Slot]:
     """The slots on this machine."""
-    if plan.settings.executor.get("name", "serial") == "serial":
+    if _is_serial(plan):
         return [slots.Slot("this process", {})]
     executor = plan.settings.executor
     return slots.slots(executor, plan.settings.n_jobs, slots.this_machine(executor))
@@ -200,9 +204,9 @@ class InProcess(Executor):
         )
         self.returns: list[JobReturn] = []
 
-    def submit(self, number: int, overrides: Sequence[str]) -> "Future[trial.Result]":
-        self.number = number
-        self.returns += self.launcher.launch([overrides], initial_job_idx=number)
+    def submit(self, active: Active) -> "Future[trial.Result]":
+        self.number, self.digest = active.trial.number, active.digest
+        self.returns += self.launcher.launch([active.overrides], initial_job_idx=self.number)
         future: Future[trial.Result] = Future()
         future.set_result(self.result)
         return future
@@ -217,5 +221,5 @@ class InProcess(Executor):
         self.result = trial.run(
             task, self.as_trial(cfg, self.number), partial(self.report, self.number), self.objectives
         )
-        trial.keep(self.result, Path(HydraConfig.get().runtime.output_dir))
+        trial.keep(self.result, Path(HydraConfig.get().runtime.output_dir), self.digest)
         return returned[0] if returned else None

@@ -41,11 +41,15 @@ class ParentRun:
         if len(loop.ended) == self.seen or time.monotonic() < self.next_time or not loop.ended:
             return
         self.seen, began = len(loop.ended), time.monotonic()
+        self.try_to_write()
+        self.next_time = time.monotonic() + (time.monotonic() - began) / SHARE
+
+    def try_to_write(self) -> None:
+        """Hours of training are worth more than a figure."""
         try:
             self.write()
-        except Exception as error:  # hours of training are worth more than a figure
+        except Exception as error:
             print(f"the sweep's run in MLflow could not be brought up to date: {first_line(error)}", flush=True)
-        self.next_time = time.monotonic() + (time.monotonic() - began) / SHARE
 
     def write(self) -> None:
         """Everything, as the study is now."""
@@ -88,7 +92,7 @@ def parent(config: DictConfig, plan: Plan, study: Study) -> Iterator[ParentRun |
         raise
     finally:
         close_left_running(client, plan.name)
-        run.write()
+        run.try_to_write()
         client.set_terminated(run_id, status)
         client.set_tag(run_id, "state", state)
 

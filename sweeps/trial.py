@@ -75,10 +75,10 @@ def as_trial(cfg: DictConfig, number: int, *, study: str, parent_run: str | None
     return cfg
 
 
-def as_job(cfg: DictConfig, number: int, objectives: int) -> dict[str, Any]:
+def as_job(cfg: DictConfig, number: int, objectives: int, digest: str) -> dict[str, Any]:
     """A trial as data: what a worker is sent."""
     config = OmegaConf.to_container(cfg, resolve=False, enum_to_str=True)
-    return {"config": config, "number": number, "objectives": objectives}
+    return {"config": config, "number": number, "objectives": objectives, "digest": digest}
 
 
 def folder(cfg: DictConfig, number: int) -> Path:
@@ -158,20 +158,22 @@ def _is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def keep(result: Result, folder: Path) -> None:
+def keep(result: Result, folder: Path, digest: str) -> None:
     """Into the trial's folder, whole or not at all: what is finished survives the driver's death."""
     unfinished = folder / f"{RESULT}.unfinished"
     with suppress(OSError):  # a full disk costs this copy, not the trial
         with unfinished.open("w") as file:
-            json.dump(asdict(result), file)
+            json.dump(asdict(result) | {"configuration": digest}, file)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(folder / RESULT)
 
 
-def kept(folder: Path) -> Result | None:
-    """The result of a trial that finished, though nobody was there to hear of it."""
-    with suppress(OSError, ValueError, TypeError):
+def kept(folder: Path, digest: str) -> Result | None:
+    """The result of a trial of this configuration that finished, though nobody was there to hear of it."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
         found = json.loads((folder / RESULT).read_text())
+        if found.pop("configuration") != digest:
+            return None
         return Result(**found | {"values": None if found["values"] is None else tuple(found["values"])})
     return None

@@ -107,7 +107,7 @@ def train(task: TaskFunction, job: Mapping[str, Any], driver: Driver) -> trial.R
         hydra_context=HydraContext(config_loader=None, callbacks=Callbacks(cfg)),
     )
     result = done.return_value
-    trial.keep(result, folder)
+    trial.keep(result, folder, job["digest"])
     return result
 
 

@@ -14,7 +14,15 @@ from pipeline.errors import DivergedError
 
 def say(event: str, cfg: DictConfig) -> None:
     """One line in a file that all processes share: who did what, and when."""
-    line = {"event": event, "x": cfg.x, "y": cfg.y, "seed": cfg.seed, "process": os.getpid(), "at": time.time()}
+    line = {
+        "event": event,
+        "x": cfg.x,
+        "y": cfg.y,
+        "seed": cfg.seed,
+        "seconds": cfg.seconds,
+        "process": os.getpid(),
+        "at": time.time(),
+    }
     with Path("events.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
 
