@@ -7,9 +7,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
+from hydra import initialize_config_dir
 from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 GROUP_TAKES_NAMES = "Config group override must be"  # Hydra's ValueError for dropout=0.3
@@ -50,6 +54,9 @@ def explain(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read; write key=value, with quotes around what the shell would change"
     if str(error).startswith(SEVERAL_VALUES):
+        hidden = _hidden_by_several_values()
+        if hidden is not None:
+            return explain(hidden)
         argument = str(error).partition("'")[2].partition("'")[0]
         return f"{argument}: several values are a sweep; add sweep=custom, or quote the value"
     if str(error).startswith(GROUP_TAKES_NAMES):
@@ -61,6 +68,20 @@ def explain(error: Exception) -> str:
             options = [str(option) for option in cause.parent_node]
             return f"{cause.full_key or cause.key}: no such key; {_closest(str(cause.key), options)}"
     return str(error)
+
+
+def _hidden_by_several_values() -> Exception | None:
+    """Where another word is wrong, Hydra doesn't see that sweep=... asks for several runs, and minds their values."""
+    given = get_args_parser().parse_known_args()[0].overrides
+    if not any(word.startswith("sweep=") for word in given):
+        return None
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base="1.3"):
+        try:
+            GlobalHydra.instance().hydra.compose_config("config", given, run_mode=RunMode.MULTIRUN)
+        except Exception as error:
+            return error
+    return None
 
 
 def _closest(word: str, options: list[str]) -> str:

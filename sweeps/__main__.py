@@ -25,6 +25,7 @@ def main() -> None:
     promote.add_argument("--again", action="store_true", help="even though the test split has been looked at before")
     for command in (status, report, promote):
         command.add_argument("--store", type=Path, default=Path("mlruns"), help="the tracking store (default: mlruns)")
+        command.add_argument("--storage", help="the studies' URL, where a sweep had a sweep.storage of its own")
     arguments = parser.parse_args()
     if arguments.command == "promote" and arguments.seeds < 1:
         raise PipelineError(f"--seeds {arguments.seeds}: must be at least 1")
@@ -33,14 +34,15 @@ def main() -> None:
 
     if arguments.command == "plan":
         run.plan(arguments.overrides)
-    elif arguments.command == "status":
-        run.status(arguments.store, arguments.name)
+        return
+    store, name = arguments.store, arguments.name
+    url = arguments.storage or run.url(store)
+    if arguments.command == "status":
+        run.status(url, name)
     elif arguments.command == "report":
-        run.report(arguments.store, arguments.name)
+        run.report(store, url, name)
     else:
-        run.promote(
-            arguments.store, arguments.name, arguments.seeds, arguments.train_val, arguments.model, arguments.again
-        )
+        run.promote(store, url, name, arguments.seeds, arguments.train_val, arguments.model, arguments.again)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """The best configuration of a study, and the command that trains it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 from optuna.study import Study
 
@@ -34,9 +36,11 @@ def of(plan: Plan, opened: Study, number: int) -> Best:
     lines = overrides(plan.space, study.trials(opened)[number].params)
     wanted = plan.compose(lines)
     plain = [line for line in lines if not _is_sweeps_own(line)]
-    rest = [f"{key}={as_typed(value)}" for key, value in _differences(plan.compose_run(plain), wanted)]
+    # what the sweep's own file sets beside what it sweeps: options of groups first, then values
+    groups = _groups_that_differ(plan.compose_run(plain), wanted)
+    rest = list(_values_that_differ(trained(plan.compose_run([*groups, *plain])), trained(wanted), ""))
     shown = OmegaConf.masked_copy(wanted, [key for key in wanted if key not in NOT_TRAINED])
-    return Best(OmegaConf.to_yaml(shown, resolve=True), (*plain, *rest))
+    return Best(OmegaConf.to_yaml(shown, resolve=True), (*groups, *plain, *rest))
 
 
 def _is_sweeps_own(line: str) -> bool:
@@ -44,16 +48,32 @@ def _is_sweeps_own(line: str) -> bool:
     return override.key_or_group.partition(".")[0].partition("/")[0] in SWEEPS_OWN
 
 
-def _differences(plain: DictConfig, wanted: DictConfig) -> list[tuple[str, Any]]:
-    """What the sweep's own file sets beside what it sweeps, as keys and values."""
-    return list(_leaves_that_differ(trained(plain), trained(wanted), ""))
+def _groups_that_differ(plain: DictConfig, wanted: DictConfig) -> list[str]:
+    then, now = plain.hydra.runtime.choices, wanted.hydra.runtime.choices
+    return [
+        f"{group}={option}"
+        for group, option in now.items()
+        if not group.startswith("hydra/") and group not in SWEEPS_OWN and group in then and then[group] != option
+    ]
 
 
-def _leaves_that_differ(then: Any, now: Any, prefix: str) -> Any:
+def _values_that_differ(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """As overrides: key=value, ++key=value for one that is new, ~key for one that is gone."""
     for key, value in now.items():
         name = f"{prefix}{key}"
-        before = then.get(key)
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
-            yield from _leaves_that_differ(before, value, f"{name}.")
-        elif value != before:
-            yield name, value
+        if isinstance(value, Mapping) and isinstance(then.get(key), Mapping):
+            yield from _values_that_differ(then[key], value, f"{name}.")
+        elif key not in then or value != then[key]:
+            yield f"{'' if key in then else '++'}{name}={_typed(value)}"
+    yield from (f"~{prefix}{key}" for key in then if key not in now)
+
+
+def _typed(value: Any) -> str:
+    """In Hydra's grammar."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_typed(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_typed, value)) + "]"
+    if isinstance(value, str) and not re.fullmatch(r"[\w./-]+", value):
+        return QuotedString(value, Quote.single).with_quotes()
+    return as_typed(value)

@@ -1,15 +1,16 @@
 """What `python -m sweeps` does: everything here reads a study; only `promote` trains."""
 
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
@@ -23,6 +24,7 @@ from rich.table import Table
 import sweeps.report as reports
 from pipeline.errors import PipelineError
 from sweeps import best, slots, space, study, trial
+from sweeps.compose import trained
 from sweeps.contracts import Summary
 from sweeps.loop import Plan
 from sweeps.sweep import make_plan, places_of
@@ -51,11 +53,11 @@ def plan(overrides: Sequence[str]) -> None:
             print(f"a trial takes about {span(seconds)} ({source}); all of them {span(seconds * left / len(places))}")
 
 
-def status(store: Path, name: str | None) -> None:
+def status(url: str, name: str | None) -> None:
     """A line for each sweep, or one sweep's best, running and failed trials."""
-    opened = study.storage(_url(store))
+    opened = study.storage(url)
     if name is not None:
-        _show(store, study.existing(opened, name))
+        _show(url, study.existing(opened, name))
         return
     table = Table("sweep", "trials", "complete", "pruned", "failed", "best", "", box=None, header_style="dim")
     for each in sorted(opened.get_all_studies(), key=lambda found: found.study_name):
@@ -68,14 +70,14 @@ def status(store: Path, name: str | None) -> None:
             f"{sum(counts)}/{summary.n_trials}",
             *map(str, counts),
             found,
-            _driver(store, each.study_name),
+            _driver(url, each.study_name) or "",
         )
-    _console().print(table if table.rows else f"{store}: no sweep yet; python -m pipeline.train sweep=...")
+    _console().print(table if table.rows else f"{url}: no sweep yet; python -m pipeline.train sweep=...")
 
 
-def report(store: Path, name: str) -> None:
+def report(store: Path, url: str, name: str) -> None:
     """Figures, leaderboard and best configuration as they are now: below the sweep's folder, and in MLflow."""
-    with _existing(store, name) as (asked, opened, config):
+    with _existing(store, url, name) as (asked, opened, config):
         from sweeps import tracking
 
         folder = store / "sweeps" / name / "report"
@@ -86,13 +88,13 @@ def report(store: Path, name: str) -> None:
         files = reports.write(folder, summary, opened, asked)
         if client:
             tracking.renew(client, config, asked, opened)
-        _show(store, opened)
+        _show(url, opened)
         print(f"written: {folder}/{{{','.join(files)}}}")
 
 
-def promote(store: Path, name: str, seeds: int, train_val: bool, model: str | None, again: bool) -> None:
+def promote(store: Path, url: str, name: str, seeds: int, train_val: bool, model: str | None, again: bool) -> None:
     """Train the best configuration, look at the test split, register the first model with the alias `champion`."""
-    with _existing(store, name) as (asked, opened, config):
+    with _existing(store, url, name) as (asked, opened, config):
         from sweeps import tracking
 
         client, _ = tracking.opened(config)
@@ -132,7 +134,8 @@ def promote(store: Path, name: str, seeds: int, train_val: bool, model: str | No
 
 def _train(words: Sequence[str]) -> None:
     print(f"python -m pipeline.train {' '.join(words)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", "pipeline.train", *words])
+    environment = {key: value for key, value in os.environ.items() if key != "HYDRA_FULL_ERROR"}  # ours, for one line
+    done = subprocess.run([sys.executable, "-m", "pipeline.train", *words], env=environment, check=False)
     if done.returncode:
         raise SystemExit(done.returncode)
 
@@ -148,9 +151,9 @@ def _composed(overrides: Sequence[str]) -> Iterator[tuple[DictConfig, ConfigLoad
 
 
 @contextmanager
-def _existing(store: Path, name: str) -> Iterator[tuple[Plan, Study, DictConfig]]:
+def _existing(store: Path, url: str, name: str) -> Iterator[tuple[Plan, Study, DictConfig]]:
     """A study with the plan that it was begun with."""
-    opened = study.existing(study.storage(_url(store)), name)
+    opened = study.existing(study.storage(url), name)
     about = opened.user_attrs.get(study.ABOUT)
     if about is None:
         raise PipelineError(f"study {name}: was made by another program")
@@ -159,6 +162,9 @@ def _existing(store: Path, name: str) -> Iterator[tuple[Plan, Study, DictConfig]
         words.append(f"tracking.store={store}")
     with _composed(words) as (config, loader):
         asked = _plan(config, loader)
+        changed = study.differences(opened.user_attrs[study.BASE], json.loads(json.dumps(trained(asked.base))))
+        if changed:
+            raise PipelineError(f"sweep {name}: the configuration has changed since: {'; '.join(changed[:5])}")
         yield asked, opened, config
 
 
@@ -167,7 +173,8 @@ def _plan(config: DictConfig, loader: ConfigLoader) -> Plan:
     return make_plan(config, loader, given, list(config.hydra.overrides.task))
 
 
-def _url(store: Path) -> str:
+def url(store: Path) -> str:
+    """Of a store's own studies. Raises PipelineError where there are none."""
     file = store / STUDIES
     if not file.exists():
         raise PipelineError(f"{store}: has no sweeps ({file} is missing); --store names another store")
@@ -205,46 +212,25 @@ def _seconds_of_a_trial(asked: Plan, config: DictConfig, places: Sequence[slots.
 
 def _probe(asked: Plan, place: slots.Slot) -> float:
     cfg = asked.compose(space.overrides(asked.space, next(space.samples(asked.space))))
-    job = trial.as_job(trial.as_trial(cfg, 0, study=asked.name, parent_run=None), 0, 1, "")
-    folder = trial.folder(cfg, 0)
-    fresh = not folder.exists()
-    executor = slots.LocalExecutor([place], "sweeps.probe:probe", Path("/dev/null"), lambda *_: False, 1, None)
-    result = executor.submit(0, job).result()
-    executor.shutdown()
-    if fresh:
-        _remove(folder)
+    with tempfile.TemporaryDirectory() as folder:
+        cfg.hydra.sweep.dir = folder
+        job = trial.as_job(trial.as_trial(cfg, 0, study=asked.name, parent_run=None), 0, 1, "")
+        executor = slots.LocalExecutor([place], "sweeps.probe:probe", Path("/dev/null"), lambda *_: False, 1, None)
+        result = executor.submit(0, job).result()
+        executor.shutdown()
     if result.values is None:
         raise PipelineError(f"the probe failed: {result.message}")
     return result.values[0] * (cfg.epochs or 1)
 
 
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        folder.parent.rmdir()
+def _driver(url: str, name: str) -> str | None:
+    who = study.driver(study.locks(url, Path()), name)
+    return f"running, driven by {who}" if who else None
 
 
-def _driver(store: Path, name: str) -> str:
-    """Who drives a sweep now."""
-    folder = store / "sweeps" / name
-    lock = FileLock(folder / ".lock", timeout=0)
-    if not (folder / ".lock").exists():
-        return ""
-    try:
-        with lock:
-            return ""
-    except Timeout:
-        with suppress(OSError, ValueError):
-            holder = json.loads((folder / "driver.json").read_text())
-            return f"running: process {holder['process']} on {holder['host']}"
-        return "running"
-
-
-def _show(store: Path, opened: Study) -> None:
+def _show(url: str, opened: Study) -> None:
     summary = reports.summarize(opened)
-    print(reports.ending(summary, _driver(store, summary.name) or None))
+    print(reports.ending(summary, _driver(url, summary.name)))
     console = _console()
     table = Table("trial", "state", *summary.objectives, "seconds", "parameters", box=None, header_style="dim")
     for row in _rows(summary)[:15]:
@@ -254,14 +240,14 @@ def _show(store: Path, opened: Study) -> None:
 
 def _console() -> Console:
     """As wide as the terminal; in a file, wide enough that nothing is cut."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200)
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=200)
 
 
 def _rows(summary: Summary) -> list[list[Any]]:
     rows = []
     for record in reports.ordered(summary):
-        values = [f"{value:.4f}" for value in record.values] if record.values else [""] * len(summary.objectives)
+        values = [reports.number(value) for value in record.values] if record.values else [""] * len(summary.objectives)
         seconds = "" if record.seconds is None else f"{record.seconds:.0f}"
         rows.append([str(record.number), record.state, *values, seconds, reports.said(record.params)])
     return rows

@@ -4,7 +4,7 @@ import concurrent.futures
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,9 +67,10 @@ class Loop:
         self.signal: int | None = None  # that says to stop now
         self.submitting = False
         self.began = time.monotonic()
-        self.ended: list[tuple[Active, Result]] = []  # in this command, in their order
-        self.failed = 0
         known = studies.trials(study)
+        self.ended: list[tuple[Active, Result]] = []  # in this command, in their order
+        self.before = len([t for t in known if t.state.is_finished() and studies.RETRY_OF not in t.user_attrs])
+        self.failed = sum(studies.CAUSE in trial.user_attrs for trial in known)
         self.left = studies.budget_left(study, plan.settings.n_trials)
         self.digests = {
             trial.user_attrs[studies.CONFIGURATION]: trial.number
@@ -78,8 +79,16 @@ class Loop:
             and trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
             and studies.REUSES not in trial.user_attrs
         }
+        self.failures = {  # that would come again
+            trial.user_attrs[studies.CONFIGURATION]: _failure(trial)
+            for trial in known
+            if trial.user_attrs.get(studies.CAUSE) in LASTING and studies.CONFIGURATION in trial.user_attrs
+        }
         self.points: Iterator[dict[str, Any]] | None = self._points(known) if plan.is_grid else None
         self.waiting = sum(trial.state == TrialState.WAITING for trial in known)
+        for trial in known:
+            if trial.state == TrialState.COMPLETE and studies.FROM not in trial.user_attrs:
+                self._compare_with_target(trial.number, trial.values)
 
     def run(
         self,
@@ -104,6 +113,8 @@ class Loop:
                     for future in done:
                         self._finish(futures.pop(future), future.result())
                     self._look_around()
+                self._look_around()
+                self.changed(self)
             except BaseException:
                 executor.shutdown(cancel_futures=True)
                 self._save(futures)
@@ -137,6 +148,8 @@ class Loop:
                 return None
             if active.digest in self.digests:
                 self._reuse(active)
+            elif active.digest in self.failures:
+                self._fail(active, self.failures[active.digest])
             elif self.ending is not None:
                 with self.lock, studies.one_line():
                     self._put_back(active, self.ending, fault=False)
@@ -156,7 +169,7 @@ class Loop:
         return None
 
     def _ask(self) -> Active | None:
-        if self.ending is not None or len(self.held) > self.slots:
+        if self.ending is not None or self.signal is not None or len(self.held) > self.slots:
             return None
         with self.lock, studies.one_line():
             if self.waiting:
@@ -188,7 +201,8 @@ class Loop:
     def _points(self, known: list[FrozenTrial]) -> Iterator[dict[str, Any]]:
         """The grid's points that no trial has or had."""
         again = studies.repeated(self.study)
-        tried = [studies.point(trial) for trial in known if trial.number not in again]
+        own = [trial for trial in known if studies.FROM not in trial.user_attrs]
+        tried = [studies.point(trial) for trial in own if trial.number not in again]
         for point in grid(self.plan.space):
             if point not in tried:
                 yield point
@@ -200,11 +214,17 @@ class Loop:
         active = self.active[number]
         active.epoch, active.metrics = epoch, metrics
         metric = self.plan.settings.pruning_metric
+        if metric not in metrics and self.plan.settings.pruner.get("_target_"):
+            there = ", ".join(metrics)
+            raise PipelineError(f"pruning_metric={metric}: is none of an epoch's metrics, which are {there}")
         if metric not in metrics or len(self.plan.settings.directions) > 1:
             return False
         with self.lock, studies.one_line():
             active.trial.report(float(metrics[metric]), epoch)
-            return active.trial.should_prune()
+            stop = active.trial.should_prune()
+        if self.signal is not None and self.submitting:  # executor=serial: it came while the study was written
+            raise SystemExit(128 + self.signal)
+        return stop
 
     def _finish(self, active: Active, result: Result) -> None:
         del self.active[active.trial.number]
@@ -219,9 +239,12 @@ class Loop:
             studies.tell(self.study, active.trial.number, result)
         self.digests[active.digest] = active.trial.number
         self.ended.append((active, result))
+        self._compare_with_target(active.trial.number, result.values)
+
+    def _compare_with_target(self, number: int, values: Sequence[float] | None) -> None:
         target, sign = self.plan.settings.target, 1 if self.plan.settings.directions[0] == "maximize" else -1
-        if target is not None and result.values and sign * result.values[0] >= sign * target:
-            self.end(f"trial {active.trial.number} reached the target of {target:g}")
+        if target is not None and values and sign * values[0] >= sign * target:
+            self.end(f"trial {number} reached the target of {target:g}")
 
     def _reuse(self, active: Active) -> None:
         """Tell what an equal configuration gave."""
@@ -256,12 +279,14 @@ class Loop:
             else:
                 self.study.tell(active.trial.number, state=TrialState.FAIL)
         self.ended.append((active, result))
+        if result.cause in LASTING:
+            self.failures.setdefault(active.digest, _failure(active.trial))
         if result.cause == "invalid value" and self.plan.is_grid:
             return  # nothing is sought: all points are visited, whatever they return
         self.failed += 1
-        finished = len(self.ended)
+        finished = self.before + len(self.ended)
         if self.failed > settings.max_failure_rate * finished and (
-            finished >= ENOUGH_TO_JUDGE or settings.max_failure_rate == 0 or self.left <= 0
+            finished >= ENOUGH_TO_JUDGE or settings.max_failure_rate == 0 or (self.left <= 0 and not self.active)
         ):
             raise PipelineError(
                 f"sweep {self.plan.name}: ended, {self.failed} of {finished} trials failed "
@@ -321,3 +346,11 @@ class Loop:
 
 STOPPED = "Ctrl-C"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LASTING = ("error", "diverged")  # causes that an equal configuration would meet again
+
+
+def _failure(trial: Trial | FrozenTrial) -> Result:
+    attributes = trial.user_attrs
+    return Result(
+        "failed", cause=attributes[studies.CAUSE], message=f"{attributes[studies.MESSAGE]} (as trial {trial.number})"
+    )

@@ -3,6 +3,7 @@
 import csv
 import io
 import statistics
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import optuna
 from matplotlib.figure import Figure
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps import best, figures, study
@@ -79,9 +80,10 @@ class Standing:
 def standings(summary: Summary, objective: int = 0) -> list[Standing]:
     """Complete configurations, best first; of equals the first."""
     groups: dict[tuple, list[Record]] = {}
+    numbers = {record.number for record in summary.trials}
     for record in summary.trials:
-        if record.values is not None and record.reuses is None:
-            key = tuple((name, repr(value)) for name, value in record.params.items() if name != "seed")
+        if record.values is not None and record.reuses not in numbers:
+            key = tuple(sorted((name, repr(value)) for name, value in record.params.items() if name != "seed"))
             groups.setdefault(key, []).append(record)
     places = [_standing(records, objective) for records in groups.values()]
     return sorted(places, key=lambda each: each.mean, reverse=summary.directions[objective] == "maximize")
@@ -96,9 +98,14 @@ def _standing(records: Sequence[Record], objective: int) -> Standing:
 
 def sentence(summary: Summary, place: Standing, objective: int = 0) -> str:
     """A configuration and what it reached."""
-    spread = "" if place.std is None else f" ± {place.std:.4f} ({len(place.records)} seeds)"
-    found = f"{summary.objectives[objective]} {place.mean:.4f}{spread}"
+    spread = "" if place.std is None else f" ± {number(place.std)} ({len(place.records)} seeds)"
+    found = f"{summary.objectives[objective]} {number(place.mean)}{spread}"
     return f"{found}  {said(place.params)}".rstrip()
+
+
+def number(value: float) -> str:
+    """An objective's value."""
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def said(params: Mapping[str, Any]) -> str:
@@ -132,9 +139,7 @@ def ending(summary: Summary, reason: str | None) -> str:
             f"{'best:' if not rank else '':<6}{sentence(summary, place)}" for rank, place in enumerate(places[:3])
         ]
     elif places:
-        lines += [
-            f"{name}: best {standings(summary, n)[0].records[0].values}" for n, name in enumerate(summary.objectives)
-        ]
+        lines += [f"best: {sentence(summary, standings(summary, n)[0], n)}" for n in range(len(summary.objectives))]
     return "\n".join(lines)
 
 
@@ -197,11 +202,13 @@ def importances(opened: Study) -> dict[str, float]:
     complete = study.trials(opened, TrialState.COMPLETE)
     if len(complete) < ENOUGH_FOR_IMPORTANCES:
         return {}
-    target = None if len(opened.directions) == 1 else lambda trial: trial.values[0]
+    sign = -1 if opened.directions[0] == StudyDirection.MAXIMIZE else 1
+    target = None if len(opened.directions) == 1 else lambda trial: sign * trial.values[0]
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
     try:
-        scores = optuna.importance.get_param_importances(
-            opened, evaluator=optuna.importance.PedAnovaImportanceEvaluator(), target=target
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the sign, which is right
+            scores = optuna.importance.get_param_importances(opened, evaluator=evaluator, target=target)
     except (ValueError, RuntimeError):  # all trials equally good, or nothing that all of them have
         return {}
     return {name.lstrip("+_"): score for name, score in scores.items()}

@@ -17,7 +17,7 @@ class Settings:
     """The values under hydra.sweeper, by the same names."""
 
     sampler: Mapping[str, Any]
-    directions: tuple[str, ...]
+    directions: tuple[str, ...]  # empty: by the objectives' names
     storage: str | None
     study_name: str | None
     n_trials: int | None  # null: a whole grid, else 20
@@ -41,14 +41,15 @@ def read(given: Mapping[str, Any]) -> Settings:
     """Raises PipelineError for the first value that cannot be right."""
     plain = {key: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for key, v in given.items()}
     directions = plain.pop("direction")
-    plain["directions"] = tuple(
-        str(getattr(each, "name", each)) for each in (directions if isinstance(directions, list) else [directions])
-    )
+    named = directions if isinstance(directions, list) else [] if directions is None else [directions]
+    plain["directions"] = tuple(str(getattr(each, "name", each)) for each in named)
     for key in ("sampler", "params", "pruner", "executor"):
         plain[key] = plain[key] or {}
+    if not isinstance(plain["enqueue"] or [], list):
+        raise PipelineError(f"enqueue={plain['enqueue']}: must be a list of points: [{{batch_size: 64}}]")
     plain["enqueue"] = tuple(plain["enqueue"] or ())
     names = {field.name for field in fields(Settings)}
-    for key in plain.keys() - names - {"experiment_sequence", "search_space"}:  # of the official plugin's history
+    for key in plain.keys() - names - {"experiment_sequence"}:  # of the official plugin's history
         raise PipelineError(f"hydra.sweeper.{key}: no such key; there are {', '.join(sorted(names))}")
     settings = Settings(**{key: value for key, value in plain.items() if key in names})
     _check(settings)
@@ -82,8 +83,8 @@ def _check(settings: Settings) -> None:
         (
             "direction",
             ", ".join(settings.directions),
-            bool(settings.directions) and all(each in DIRECTIONS for each in settings.directions),
-            "maximize or minimize, or a list of them",
+            all(each in DIRECTIONS for each in settings.directions),
+            "maximize or minimize, a list of them, or null",
         ),
         (
             "enqueue",
@@ -93,15 +94,31 @@ def _check(settings: Settings) -> None:
         ),
         ("params", settings.params, isinstance(settings.params, Mapping), "a mapping of keys to what is swept"),
     )
-    for key, value, holds, right in rules:
+    executor = settings.executor
+    trials, timeout = executor.get("trials_per_worker", 1), executor.get("timeout")
+    of_executor = (
+        ("executor.trials_per_worker", trials, _is_count(trials), "a whole number of at least 1"),
+        ("executor.timeout", timeout, timeout is None or (_is_number(timeout) and timeout > 0), "seconds, or null"),
+    )
+    for key, value, holds, right in (*rules, *of_executor):
         if not holds:
             raise PipelineError(f"{key}={value}: must be {right}")
-    if len(settings.directions) > 1:
-        if settings.pruner.get("_target_"):
-            name = settings.pruner["_target_"].rpartition(".")[2]
-            raise PipelineError(f"pruner={name}: must be none with {len(settings.directions)} objectives")
-        if settings.target is not None:
-            raise PipelineError(f"target={settings.target}: must be null with {len(settings.directions)} objectives")
+
+
+def check_objectives(settings: Settings) -> None:
+    """Raises PipelineError for what goes with one objective alone."""
+    count = len(settings.directions)
+    if count == 1:
+        return
+    if settings.pruner.get("_target_"):
+        name = settings.pruner["_target_"].rpartition(".")[2]
+        raise PipelineError(f"pruner={name}: must be none with {count} objectives")
+    if settings.target is not None:
+        raise PipelineError(f"target={settings.target}: must be null with {count} objectives")
+    if settings.diverged == "worst":
+        raise PipelineError(f"diverged=worst: must be fail with {count} objectives")
+    if "CmaEs" in (settings.sampler.get("_target_") or ""):
+        raise PipelineError(f"sampler=CmaEsSampler: must be another one with {count} objectives, such as nsgaii")
 
 
 def _is_count(value: Any, least: int = 1) -> bool:

@@ -169,6 +169,8 @@ class _Worker:
         try:
             if self.process is None:
                 self._start()
+            if self.interrupted:  # while it started
+                raise EOFError
             self._send(job)
             result = self._result(number)
         except (OSError, EOFError):
@@ -223,7 +225,7 @@ class _Worker:
         status = self._kill()
         if self.interrupted:
             return Result("failed", cause="interrupted", message="the sweep was stopped")
-        if not self.ready:
+        if not self.ready and status >= 0 and not timed_out:
             return Result("failed", cause="error", message=f"the worker could not start: {self._last_word()}")
         if timed_out:
             return Result(

@@ -6,7 +6,7 @@ underscore names a choice that is no override by itself.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import product
@@ -46,10 +46,6 @@ class Space:
     def parameters(self) -> tuple[Swept, ...]:
         return tuple(item for item in self.items if isinstance(item, Swept))
 
-    @property
-    def overrides(self) -> tuple[str, ...]:
-        return tuple(item for item in self.items if isinstance(item, str))
-
 
 def as_typed(value: Any) -> str:
     if isinstance(value, bool) or value is None:
@@ -67,12 +63,13 @@ def read(params: Mapping[str, Any], arguments: Sequence[str]) -> Space:
     items: list[Swept | str] = []
     for key, value in params.items():
         if key.lstrip("+~") not in bare:
-            items += _branch({key: value}, ()).items
+            items += _branch({key: value}, (), bare.keys()).items
         elif isinstance(value, Mapping) and (named := _named(given[bare[key.lstrip("+~")]])) <= value.keys():
             # some of the options: they bring what stands under them
             del given[bare[key.lstrip("+~")]]
             chosen = {option: below for option, below in value.items() if option in named}
-            items += _branch({key: chosen}, ()).items if len(chosen) > 1 else _only(key, chosen)
+            others = bare.keys() - {key}
+            items += _branch({key: chosen}, (), others).items if len(chosen) > 1 else _only(key, chosen, others)
     return Space((*items, *(_item(key, override, ()) for key, override in given.items())))
 
 
@@ -85,16 +82,19 @@ def _named(override: Override) -> set[str]:
     return {override.get_value_element_as_str()}
 
 
-def _only(key: str, chosen: Mapping[str, Any]) -> tuple[Swept | str, ...]:
+def _only(key: str, chosen: Mapping[str, Any], taken: Collection[str]) -> tuple[Swept | str, ...]:
     ((option, below),) = chosen.items()
-    return (f"{key}={option}", *_branch(below or {}, (str(option),)).items)
+    return (f"{key}={option}", *_branch(below or {}, (str(option),), taken).items)
 
 
-def _branch(params: Mapping[str, Any], under: tuple[str, ...]) -> Space:
+def _branch(params: Mapping[str, Any], under: tuple[str, ...], taken: Collection[str]) -> Space:
+    """taken are the keys that the command line decides, wherever they stand."""
     items: list[Swept | str] = []
     for key, value in params.items():
+        if under and str(key).lstrip("+~") in taken:
+            continue
         if isinstance(value, Mapping):
-            items.append(_conditional(str(key), value, under))
+            items.append(_conditional(str(key), value, under, taken))
         else:
             (override,) = _parse([f"{key}={_listed(value) if _is_list(value) else as_typed(value)}"])
             items.append(_item(str(key), override, under))
@@ -117,12 +117,12 @@ def _listed(value: Sequence[Any]) -> str:
     return texts if len(value) > 1 else f"choice({texts})"
 
 
-def _conditional(key: str, options: Mapping[str, Any], under: tuple[str, ...]) -> Swept:
+def _conditional(key: str, options: Mapping[str, Any], under: tuple[str, ...], taken: Collection[str]) -> Swept:
     choices = [_as_choice(option) for option in options]
     if not choices:
         raise PipelineError(f"{key}: a choice needs options: {{option: {{key: expression}}}}")
     branches = {
-        choice: _branch(params or {}, (*under, str(option)))
+        choice: _branch(params or {}, (*under, str(option)), taken)
         for choice, (option, params) in zip(choices, options.items(), strict=True)
     }
     return Swept(key, _name(key, under), CategoricalDistribution(choices), branches)
@@ -262,10 +262,29 @@ def grid(space: Space) -> Iterator[dict[str, Any]]:
 
 def size(space: Space) -> int:
     """The number of points of a finite space."""
-    return math.prod(
-        sum(size(swept.branches[value]) if swept.branches else 1 for value in values(swept))
-        for swept in space.parameters
-    )
+    return math.prod(map(_count, space.parameters))
+
+
+def _count(swept: Swept) -> int:
+    given = swept.distribution
+    if isinstance(given, CategoricalDistribution):
+        return sum(size(swept.branches[value]) if swept.branches else 1 for value in given.choices)
+    return round((given.high - given.low) / given.step) + 1
+
+
+def named(space: Space, point: Mapping[str, Any]) -> dict[str, Any]:
+    """A point by its keys -> by Optuna's names; what no active branch knows keeps its key."""
+    left, found = dict(point), {}
+    for swept in space.parameters:
+        for key in (swept.name, swept.key):
+            if key in left:
+                found[swept.name] = left.pop(key)
+        if found.get(swept.name) in swept.branches:
+            below = named(swept.branches[found[swept.name]], left)
+            known = {each.name for each in walk(swept.branches[found[swept.name]])}
+            found |= {name: value for name, value in below.items() if name in known}
+            left = {name: value for name, value in below.items() if name not in known}
+    return found | left
 
 
 def samples(space: Space) -> Iterator[dict[str, Any]]:
@@ -296,8 +315,8 @@ def describe(space: Space) -> dict[str, Any]:
 def _describe(given: BaseDistribution) -> str:
     if isinstance(given, CategoricalDistribution):
         return ", ".join(map(as_typed, given.choices))
-    step = f" by {given.step:g}" if given.step not in (None, 1) else ""
-    return f"{given.low:g} to {given.high:g}{step}{', log' if given.log else ''}"
+    step = f" by {given.step!r}" if given.step not in (None, 1) else ""
+    return f"{given.low!r} to {given.high!r}{step}{', log' if given.log else ''}"
 
 
 def parameters(space: Space) -> tuple[Parameter, ...]:

@@ -23,11 +23,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.errors import PipelineError, first_line
-from sweeps.space import Space, describe, is_finite, values, walk
+from sweeps.space import Space, describe, grid, is_finite, named, size, values, walk
 from sweeps.trial import Result
 
 SECONDS_TO_WAIT = 10  # for another process that writes to the same SQLite file
 GRID = "optuna.samplers.GridSampler"
+LARGEST_GRID = 500  # points that a sweep visits without being asked how many
 
 # what is remembered of a trial, in Optuna's user attributes
 CONFIGURATION = "configuration"  # digest of what was trained: equal ones are trained once
@@ -82,28 +83,44 @@ def sqlite_file(url: str) -> Path | None:
     return Path(url.removeprefix("sqlite:///")).resolve() if url.startswith("sqlite:///") else None
 
 
+def locks(url: str | None, folder: Path) -> Path:
+    """Where the drivers of a storage's studies are known: beside an SQLite file, else in the sweep's own folder."""
+    file = sqlite_file(url) if url else None
+    return folder if file is None else file.with_name(f"{file.name}.drivers")
+
+
 @contextmanager
-def only_driver(folder: Path, name: str) -> Iterator[None]:
+def only_driver(place: Path, name: str) -> Iterator[None]:
     """Holds the study for this process. Raises PipelineError, naming the holder, where another process has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock, holder = FileLock(folder / ".lock", timeout=0), folder / "driver.json"
+    place.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place / f"{name}.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        with suppress(OSError, ValueError):
-            found = json.loads(holder.read_text())
-            who = f"process {found['process']} on {found['host']}, since {found['since']}"
-            raise PipelineError(
-                f"sweep {name}: is being driven by {who}; wait for it, or take another sweep.name"
-            ) from None
-        raise PipelineError(f"sweep {name}: is being driven by another process") from None
+        raise PipelineError(
+            f"sweep {name}: is being driven by {driver(place, name)}; wait, or take another sweep.name"
+        ) from None
     try:
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        holder.write_text(json.dumps({"host": socket.gethostname(), "process": os.getpid(), "since": since}))
+        holder = {"host": socket.gethostname(), "process": os.getpid(), "since": since}
+        (place / f"{name}.json").write_text(json.dumps(holder))
         yield
-        holder.unlink(missing_ok=True)
     finally:
         lock.release()
+
+
+def driver(place: Path, name: str) -> str | None:
+    """Who drives a study now: host and process; None where nobody does."""
+    if not (place / f"{name}.lock").exists():
+        return None
+    try:
+        with FileLock(place / f"{name}.lock", timeout=0):
+            return None
+    except Timeout:
+        with suppress(OSError, ValueError):
+            found = json.loads((place / f"{name}.json").read_text())
+            return f"process {found['process']} on {found['host']}, since {found['since']}"
+        return "another process"
 
 
 def open_study(
@@ -209,9 +226,15 @@ def existing(store: BaseStorage, name: str) -> Study:
 
 def take_over(study: Study, older: Study, space: Space) -> int:
     """Give a new study the finished trials of an older one that fit its space. Returns how many."""
+    if older.directions != study.directions:
+        was = ", ".join(each.name.lower() for each in older.directions)
+        raise PipelineError(f"warm_start={older.study_name}: has other directions: {was}")
     known = {swept.name: swept.distribution for swept in walk(space)}
+    taken = {trial.user_attrs.get(FROM) for trial in trials(study)}
     count = 0
     for trial in trials(older, TrialState.COMPLETE, TrialState.PRUNED):
+        if f"{older.study_name} {trial.number}" in taken or REUSES in trial.user_attrs:
+            continue
         if trial.params.keys() <= known.keys() and all(_holds(known[k], v) for k, v in trial.params.items()):
             attributes = {FROM: f"{older.study_name} {trial.number}"}
             if CONFIGURATION in trial.user_attrs:
@@ -231,15 +254,25 @@ def take_over(study: Study, older: Study, space: Space) -> int:
 
 
 def enqueue(study: Study, points: Sequence[Mapping[str, Any]], space: Space) -> None:
-    """Let these be tried first, those that weren't yet. Raises PipelineError for a point outside of the space."""
-    known = {swept.name: swept.distribution for swept in walk(space)}
+    """Let these be tried first, those that weren't yet."""
     for point in points:
+        study.enqueue_trial(named(space, point), skip_if_exists=True)
+
+
+def check_enqueued(points: Sequence[Mapping[str, Any]], space: Space, is_grid: bool, n_trials: int) -> None:
+    """Raises PipelineError for a point outside of the space, and for more points than trials."""
+    known = {swept.name: swept.distribution for swept in walk(space)}
+    if len(points) > n_trials:
+        raise PipelineError(f"enqueue: has {len(points)} points; n_trials is {n_trials}")
+    for given in points:
+        point = named(space, given)
         for key, value in point.items():
             if key not in known:
                 raise PipelineError(f"enqueue: {key} is not swept; there are {', '.join(known)}")
             if not _holds(known[key], value):
                 raise PipelineError(f"enqueue: {key}={value}: must be one of {describe(space)[key]}")
-        study.enqueue_trial(dict(point), skip_if_exists=True)
+        if is_grid and point not in grid(space):
+            raise PipelineError(f"enqueue: {dict(given)}: must give every parameter of the grid")
 
 
 def _holds(distribution: BaseDistribution, value: Any) -> bool:
@@ -249,19 +282,24 @@ def _holds(distribution: BaseDistribution, value: Any) -> bool:
         return False
 
 
-def sampler(given: Mapping[str, Any], space: Space, seen: int) -> BaseSampler | None:
+def sampler(given: Mapping[str, Any], space: Space, n_trials: int | None, seen: int) -> BaseSampler | None:
     """The sampler that is asked for; None for a grid. Raises PipelineError where Optuna refuses it.
+
+    Where none is named: a grid that the budget covers, else TPE.
 
     Its seed moves on with the number of trials seen: the same one would repeat its points after a resume.
     """
     settings = {key: value for key, value in given.items() if key != "_partial_"}
     target = settings.pop("_target_", None)
     if target is None:
-        target = GRID if is_finite(space) else "optuna.samplers.TPESampler"
+        fits = is_finite(space) and size(space) <= (n_trials or LARGEST_GRID)
+        target = GRID if fits else "optuna.samplers.TPESampler"
     if target == GRID:
         for swept in walk(space):
             values(swept)
         return None
+    if not isinstance(settings.get("seed"), int | None):
+        raise PipelineError(f"sampler.seed={settings['seed']}: must be a whole number, or null")
     name = target.rpartition(".")[2]
     if (
         settings.get("seed") is not None and name != "QMCSampler"

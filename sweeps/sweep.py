@@ -7,6 +7,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -44,7 +45,8 @@ def sweep(
     plan = make_plan(config, context.config_loader, given, arguments)
     places = places_of(plan)
     folder = Path(config.hydra.sweep.dir).resolve()
-    with study.only_driver(folder, plan.name):
+    folder.mkdir(parents=True, exist_ok=True)
+    with study.only_driver(study.locks(plan.settings.storage, folder), plan.name):
         OmegaConf.save(config, folder / "multirun.yaml")
         opened = open_study(plan)
         study.reclaim(opened, partial(_kept, plan))
@@ -90,19 +92,29 @@ def conclude(plan: Plan, opened: Study, folder: Path, driver: Loop) -> None:
         front = [{"params": each.params, "values": each.values} for each in opened.best_trials]
         found: dict[str, Any] = {"name": "optuna", "solutions": front}
     else:
-        best_trial = opened.best_trial if places else None
+        best_trial = study.trials(opened)[report.ordered(summary)[0].number] if places else None
         found = {"name": "optuna"}
         found |= {"best_params": best_trial.params, "best_value": best_trial.value} if best_trial else {}
     OmegaConf.save(OmegaConf.create(found), folder / "optimization_results.yaml")
     print(report.ending(summary, driver.ending))
     if places:
         print(f"train it again:  {best.of(plan, opened, places[0].records[0].number).command}")
-    print(f"look at it:      python -m sweeps report {plan.name}", flush=True)
+    if plan.settings.storage is not None:
+        print(f"look at it:      python -m sweeps report {quote(plan.name)}{_where(plan)}", flush=True)
+
+
+def _where(plan: Plan) -> str:
+    """The options by which `python -m sweeps` finds a study that is not in the usual place."""
+    store = (plan.base.get("tracking") or {}).get("store", "mlruns")
+    options = "" if store == "mlruns" else f" --store {quote(str(store))}"
+    usual = plan.settings.storage == f"sqlite:///{store}/studies.db"
+    return options if usual else f"{options} --storage {quote(plan.settings.storage)}"
 
 
 def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any], arguments: Sequence[str]) -> Plan:
     """What the configuration asks for, checked. Raises PipelineError, or Hydra's errors, for what cannot be."""
-    asked = settings.read(given)
+    asked = _with_names(settings.read(given), config)
+    settings.check_objectives(asked)
     swept = space.read(asked.params, arguments)
     compose = composer(loader, config)
     check = get_method(asked.check) if asked.check else lambda cfg: None
@@ -111,14 +123,18 @@ def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any]
         check(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]))
     custom = asked.custom_search_space
     extend = partial(get_method(custom), config) if custom else lambda optuna_trial: None
-    if asked.sampler.get("_target_") is None and asked.custom_search_space:
+    if asked.sampler.get("_target_") is None and custom:
         asked = replace(asked, sampler={**asked.sampler, "_target_": "optuna.samplers.TPESampler"})
-    is_grid = study.sampler(asked.sampler, swept, 0) is None  # refused now, not when a study has been made
+    # refused now, not when a study has been made
+    is_grid = study.sampler(asked.sampler, swept, asked.n_trials, 0) is None
     study.pruner(asked.pruner)
     points = space.size(swept) if is_grid else DEFAULT_TRIALS
     asked = replace(asked, n_trials=min(asked.n_trials or points, points) if is_grid else asked.n_trials or points)
+    study.check_enqueued(asked.enqueue, swept, is_grid, asked.n_trials)
     first = compose(space.overrides(swept, next(space.samples(swept))))
     base = OmegaConf.masked_copy(first, [key for key in first if key != "hydra"])
+    if base.get("train_on") == "train_val":
+        raise PipelineError("train_on=train_val: must be train in a sweep, which chooses by the validation split")
     about = {
         "objectives": objectives(config, len(asked.directions)),
         "curve_metric": asked.pruning_metric,
@@ -126,10 +142,22 @@ def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any]
         "n_trials": asked.n_trials,
         "overrides": [*OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False), *arguments],
     }
-    name = asked.study_name or config.hydra.job.name
-    if not re.fullmatch(r"[\w .,=+@-]+", name):  # it names a folder, and stands in queries
+    name = str(asked.study_name or config.hydra.job.name)
+    if not re.fullmatch(r"\w[\w .,=+@-]*", name):  # it names a folder, and stands in queries
         raise PipelineError(f"sweep.name={name}: must be of letters, digits, spaces and . , = + @ _ - alone")
     return Plan(name, asked, swept, is_grid, about, base, compose, composer_of_runs(loader, config), digest, extend)
+
+
+def _with_names(asked: settings.Settings, config: DictConfig) -> settings.Settings:
+    """What follows from the objective's name, where it isn't said: the direction, and what a pruner looks at."""
+    if "objective" not in config:
+        return asked if asked.directions else replace(asked, directions=("minimize",))
+    names = [config.objective] if isinstance(config.objective, str) else list(config.objective)
+    directions = asked.directions or tuple(
+        "maximize" if "accuracy" in name or name == "images_per_second" else "minimize" for name in names
+    )
+    metric = asked.pruning_metric or names[0].removeprefix("best_")
+    return replace(asked, directions=directions, pruning_metric=metric)
 
 
 def objectives(config: DictConfig, count: int) -> list[str]:
@@ -149,11 +177,11 @@ def open_study(plan: Plan) -> Study:
     with study.one_line():
         opened.set_user_attr(study.ABOUT, plan.about)
         seen = len(study.trials(opened))
-        sampler = study.sampler(asked.sampler, plan.space, seen)
+        sampler = study.sampler(asked.sampler, plan.space, asked.n_trials, seen)
         opened.pruner = study.pruner(asked.pruner)
         if sampler is not None:
             opened.sampler = sampler
-        if asked.warm_start and not seen:
+        if asked.warm_start:
             study.take_over(opened, study.existing(store, asked.warm_start), plan.space)
         study.enqueue(opened, asked.enqueue, plan.space)
     return opened

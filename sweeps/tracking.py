@@ -1,5 +1,6 @@
 """A study in MLflow: a parent run with figures, leaderboard, best configuration. Only this file here imports mlflow."""
 
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SHARE = 0.05  # of the driver's time that may go into bringing the parent run up to date
+UNFIT = re.compile(r"[^\w ./:-]")  # for a parameter's name in MLflow: brackets, commas
 STATES = ("complete", "pruned", "failed")
 
 
@@ -161,8 +163,7 @@ def _create(client: "MlflowClient", experiment_id: str, config: DictConfig, plan
     run_id = client.create_run(experiment_id, run_name=plan.name, tags=tags).info.run_id
     swept = describe(plan.space)
     base = {key: value for key, value in headline(plan.base).items() if key not in swept}
-    # MLflow takes no brackets in a parameter's name
-    spaces = {f"swept/{name.replace('[', ' ').replace(']', '').strip('+_')}": text for name, text in swept.items()}
+    spaces = {f"swept/{UNFIT.sub(' ', name).strip(' _')}": text for name, text in swept.items()}
     client.log_batch(run_id, params=[Param(key, str(value)) for key, value in (base | spaces).items()])
     return run_id
 

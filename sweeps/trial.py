@@ -69,7 +69,7 @@ def as_trial(cfg: DictConfig, number: int, *, study: str, parent_run: str | None
         if "observers" in cfg:
             cfg.observers = [*(cfg.observers or []), OBSERVER]
         if "tags" in (cfg.get("tracking") or {}):
-            tags = {"sweep": study, "trial": str(number)}
+            tags = {**cfg.tracking.tags, "sweep": study, "trial": str(number)}
             cfg.tracking.tags = tags | ({"mlflow.parentRunId": parent_run} if parent_run else {})
             cfg.tracking.run_name = f"{study} {number}"
     return cfg
@@ -106,10 +106,11 @@ def run(task: TaskFunction, cfg: DictConfig, report: Report, objectives: int) ->
             return Result("pruned", seconds=time.perf_counter() - began)
         return _judge(returned, objectives, time.perf_counter() - began)
     except SystemExit as stop:
-        if not isinstance(stop.code, str):
+        if isinstance(stop.code, int) and stop.code > 128:
             raise  # a signal
         # an application's way to end with one line; what it was raised from says more
-        return _failed(stop.__context__ or RuntimeError(stop.code), time.perf_counter() - began)
+        said = stop.code if isinstance(stop.code, str) else f"exited with status {stop.code or 0}"
+        return _failed(stop.__context__ or RuntimeError(said), time.perf_counter() - began)
     except Exception as error:
         if not isinstance(error, PipelineError):
             traceback.print_exc()  # the table has room for one line of it
@@ -119,16 +120,20 @@ def run(task: TaskFunction, cfg: DictConfig, report: Report, objectives: int) ->
 
 
 def _judge(returned: Any, objectives: int, seconds: float) -> Result:
+    if objectives == 1 and not isinstance(returned, list | tuple):
+        returned = [returned]
     try:
-        values = tuple(float(value) for value in (returned if objectives > 1 else [returned]))
+        values = tuple(float(value) for value in returned)
     except (TypeError, ValueError):
         wanted = "a number" if objectives == 1 else f"{objectives} numbers"
-        return Result("failed", None, "invalid value", f"returned {returned!r}; must be {wanted}", seconds)
+        said = returned[0] if objectives == 1 and len(returned) == 1 else returned
+        return Result("failed", None, "invalid value", f"returned {said!r}; must be {wanted}", seconds)
     if len(values) != objectives:
         message = f"returned {len(values)} values; the study has {objectives} objectives"
         return Result("failed", None, "invalid value", message, seconds)
-    if any(math.isnan(value) for value in values):
-        return Result("failed", None, "diverged", "the objective is NaN", seconds)
+    if not all(map(math.isfinite, values)):
+        said = ", ".join(map(str, values))
+        return Result("failed", None, "diverged", f"the objective is {said}", seconds)
     return Result("complete", values, seconds=seconds)
 
 

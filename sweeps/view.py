@@ -22,7 +22,7 @@ SHOWN = 12  # of the last finished trials
 @contextmanager
 def view(plan: Plan, study: Study) -> Iterator[Callable[[Loop], None]]:
     """Gives a function that is called when there may be something new."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     done = sum(trial.state in ENDED for trial in report.summarize(study).trials)
     if done:
         console.print(f"{plan.name}: {done} trials are done; going on")
@@ -49,14 +49,14 @@ class _Lines:
 def _result(result: Result, epoch: int) -> str:
     if result.state == "failed":
         return f"failed, {result.cause}: {result.message}"
-    found = " ".join(f"{value:.4f}" for value in result.values) if result.values else f"pruned after epoch {epoch}"
+    found = " ".join(map(report.number, result.values)) if result.values else f"pruned after epoch {epoch}"
     return f"{found} ({result.message})" if result.message else found
 
 
 def _outcome(record: Record) -> str:
     same = "" if record.reuses is None else f" (same as trial {record.reuses})"
     if record.values is not None:
-        return " ".join(f"{value:.4f}" for value in record.values) + same
+        return " ".join(map(report.number, record.values)) + same
     if record.state == "pruned":
         return f"pruned after epoch {max(record.curve or {0: 0})}{same}"
     return f"failed, {record.cause or 'unknown'}"

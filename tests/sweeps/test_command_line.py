@@ -11,7 +11,7 @@ from hydra.types import RunMode
 
 from pipeline.errors import MENDABLE, PipelineError, explain
 from sweeps.loop import Plan
-from sweeps.space import overrides, samples
+from sweeps.space import named, overrides, samples
 from sweeps.sweep import make_plan
 
 ROOT = Path(__file__).parents[2]
@@ -109,13 +109,23 @@ def test_the_name_tells_studies_of_different_models_and_data_apart() -> None:
             "pruner=MedianPruner: must be none with 2 objectives",
         ),
         (
-            "sweep=learning_rate objective=[best_val_accuracy,weights]",
+            f"sweep=learning_rate {TWO} sweep.direction=maximize",
             "must be as many as sweep.direction, which has 1",
         ),
         ("sweep=learning_rate objective=test_accuracy", "objective=test_accuracy: must be one of"),
         ("sweep=learning_rate sweep.direction=up", "direction=up: must be maximize or minimize"),
         ("sweep=learning_rate sweep.max_hours=-1", "max_hours=-1: must be a number above 0"),
         ("sweep=learning_rate sweep.nope=1", "sweep.nope: no such key"),
+        ("sweep=learning_rate sweep.enqueue=5", "enqueue=5: must be a list of points"),
+        ("sweep=learning_rate sweep.enqueue=[{lr:1}]", "enqueue: lr is not swept; there are optimizer.learning_rate"),
+        ("sweep=learning_rate sweep.enqueue=[{optimizer.learning_rate:7}]", "must be one of 0.0001 to 0.1, log"),
+        ("sweep=batch_size seed=0,1 sweep.enqueue=[{seed:1}]", "must give every parameter of the grid"),
+        ("sweep=learning_rate sweep.seed=abc", "sampler.seed=abc: must be a whole number, or null"),
+        ("sweep=learning_rate executor.timeout=soon", "executor.timeout=soon: must be seconds, or null"),
+        ("sweep=learning_rate executor.trials_per_worker=0", "executor.trials_per_worker=0: must be a whole number"),
+        ("sweep=seeds train_on=train_val", "train_on=train_val: must be train in a sweep"),
+        (f"sweep=learning_rate {TWO} sampler=cmaes", "sampler=CmaEsSampler: must be another one with 2 objectives"),
+        (f"sweep=learning_rate {TWO} sweep.diverged=worst", "diverged=worst: must be fail with 2 objectives"),
         ("sweep=nope", "sweep=nope: no such option; there are"),
         ("sweep=seeds sweep.name=a/b", "sweep.name=a/b: must be"),
     ],
@@ -130,11 +140,10 @@ def test_bad_input_is_one_line(words: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("sweep=learning_rate sweep.enqueue=[{lr:1}]", "enqueue: lr is not swept; there are optimizer.learning_rate"),
-        ("sweep=learning_rate sweep.enqueue=[{optimizer.learning_rate:7}]", "must be one of 0.0001 to 0.1, log"),
         ("sweep=learning_rate sweep.warm_start=nope", "nope: no such sweep; there are"),
         ("sweep=learning_rate executor.slots=0", "executor.slots=0: must be a whole number of at least 1"),
         ("executor=local", "executor=local: must come with a sweep"),
+        ("sweep=batch_size batch_size=32,64 epoch=3", "epoch: no such key; did you mean epochs?"),
         ("batch_size=32,64", "batch_size=32,64: several values are a sweep; add sweep=custom"),
     ],
 )
@@ -145,3 +154,37 @@ def test_nothing_is_trained_where_something_cannot_be(words: str, line: str, tmp
     assert line in done.stderr
     assert not list(tmp_path.glob("mlruns/sweeps/*/0"))
     assert not (tmp_path / "mlruns" / "mlflow.db").exists()
+
+
+def test_a_name_may_be_a_number() -> None:
+    assert planned("sweep=seeds", "sweep.name=2024").name == "2024"
+
+
+def test_direction_and_pruning_metric_follow_from_the_objective() -> None:
+    settings = planned("sweep=everything", "objective=val_loss").settings
+    assert (settings.directions, settings.pruning_metric) == (("minimize",), "val_loss")
+    settings = planned("sweep=everything").settings
+    assert (settings.directions, settings.pruning_metric) == (("maximize",), "val_accuracy")
+    assert planned("sweep=architecture", TWO, "sampler=nsgaii").settings.directions == ("maximize", "minimize")
+
+
+def test_what_the_command_line_fixes_is_not_swept_below_a_choice_either() -> None:
+    plan = planned("sweep=optimizer", "optimizer=adam", "optimizer.learning_rate=0.01")
+    assert [swept.key for swept in plan.space.parameters] == ["optimizer.beta_1"]
+
+
+def test_points_of_a_conditional_space_are_enqueued_by_their_keys() -> None:
+    plan = planned("sweep=optimizer", "sweep.enqueue=[{optimizer:sgd,optimizer.learning_rate:0.1}]")
+    assert named(plan.space, plan.settings.enqueue[0]) == {"optimizer": "sgd", "optimizer.learning_rate[sgd]": 0.1}
+
+
+def test_a_grid_that_the_budget_does_not_cover_is_sampled_instead() -> None:
+    assert planned("sweep=custom", "batch_size=16,32,64", "seed=0,1").is_grid
+    assert not planned("sweep=custom", "batch_size=16,32,64", "seed=0,1", "sweep.n_trials=4").is_grid
+    assert not planned("sweep=custom", "batch_size=int(interval(1,2000))").is_grid
+
+
+def test_all_trials_of_a_swept_model_lie_in_the_sweeps_folder() -> None:
+    plan = planned("sweep=custom", "model=softmax_regression,mlp", "dataset=digits")
+    folders = {str(plan.compose(overrides(plan.space, point)).hydra.sweep.dir) for point in samples(plan.space)}
+    assert folders == {f"mlruns/sweeps/{plan.name}"}

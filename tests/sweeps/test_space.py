@@ -90,7 +90,7 @@ def test_conditional_parameters_have_names_of_their_own_and_are_active_under_the
 def test_one_option_of_a_choice_on_the_command_line_brings_what_stands_under_it() -> None:
     space = read(CONDITIONAL, ["optimizer=sgd"])
     assert [swept.key for swept in space.parameters] == ["optimizer.learning_rate", "optimizer.momentum", "_depth"]
-    assert space.overrides == ("optimizer=sgd",)
+    assert space.items[0] == "optimizer=sgd"
     assert [swept.key for swept in read(CONDITIONAL, ["optimizer=rmsprop"]).parameters] == ["_depth"], "not one of them"
 
 

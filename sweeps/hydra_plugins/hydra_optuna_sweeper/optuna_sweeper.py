@@ -33,7 +33,7 @@ SWEEPER = {
     "_recursive_": False,
     "defaults": [{"sampler": "auto"}],
     # the official plugin's keys
-    "direction": "minimize",
+    "direction": None,  # null: by the names in `objective`, where the application has that; else minimize
     "storage": None,  # in memory: no resuming
     "study_name": None,
     "n_trials": 20,  # in all, over every start of the command
