@@ -199,12 +199,10 @@ class Loop:
         return Active(trial, params, lines, cfg, digest, self.slots)
 
     def _points(self, known: list[FrozenTrial]) -> Iterator[dict[str, Any]]:
-        """The grid's points that no trial has or had."""
-        again = studies.repeated(self.study)
-        own = [trial for trial in known if studies.FROM not in trial.user_attrs]
-        tried = [studies.point(trial) for trial in own if trial.number not in again]
+        """The grid's points that no trial has or had; one that was put back comes again by itself."""
+        tried = {_hashable(studies.point(trial)) for trial in known if studies.FROM not in trial.user_attrs}
         for point in grid(self.plan.space):
-            if point not in tried:
+            if _hashable(point) not in tried:
                 yield point
 
     # --- what came of it
@@ -347,6 +345,10 @@ class Loop:
 STOPPED = "Ctrl-C"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LASTING = ("error", "diverged")  # causes that an equal configuration would meet again
+
+
+def _hashable(point: Mapping[str, Any]) -> frozenset:
+    return frozenset((name, type(value), value) for name, value in point.items())
 
 
 def _failure(trial: Trial | FrozenTrial) -> Result:

@@ -174,8 +174,7 @@ def drawn(summary: Summary, opened: Study) -> Iterator[tuple[str, Figure]]:
     if len(summary.directions) > 1:
         yield "pareto", figures.pareto(summary)
     yield "history", figures.history(summary)
-    is_grid = bool(summary.trials) and all(parameter.choices is not None for parameter in summary.parameters)
-    if len(swept) == 1 and (is_grid or _is_stepped(summary, swept[0])):
+    if len(swept) == 1 and opened.user_attrs.get(study.ABOUT, {}).get("is_grid"):
         yield "grid_curve", figures.grid_curve(summary, swept[0])
     else:
         yield "slices", figures.slices(summary)
@@ -187,14 +186,6 @@ def drawn(summary: Summary, opened: Study) -> Iterator[tuple[str, Figure]]:
         yield "all_curves", figures.all_curves(summary, swept[0] if len(swept) == 1 else None)
     if any(record.state == "pruned" for record in summary.trials):
         yield "rungs", figures.rungs(summary)
-
-
-def _is_stepped(summary: Summary, name: str) -> bool:
-    """Several trials at the same few values: a grid over a range."""
-    values = {record.params[name] for record in summary.trials if name in record.params}
-    return (
-        len(summary.trials) > 1 and len(values) <= 12 and not any(p.log for p in summary.parameters if p.name == name)
-    )
 
 
 def importances(opened: Study) -> dict[str, float]:

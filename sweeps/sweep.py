@@ -140,6 +140,7 @@ def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any]
         "curve_metric": asked.pruning_metric,
         "parameters": [vars(parameter) for parameter in space.parameters(swept)],
         "n_trials": asked.n_trials,
+        "is_grid": is_grid,
         "overrides": [*OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False), *arguments],
     }
     name = str(asked.study_name or config.hydra.job.name)
