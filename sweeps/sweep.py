@@ -97,6 +97,8 @@ def conclude(plan: Plan, opened: Study, folder: Path, driver: Loop) -> None:
         found |= {"best_params": best_trial.params, "best_value": best_trial.value} if best_trial else {}
     OmegaConf.save(OmegaConf.create(found), folder / "optimization_results.yaml")
     print(report.ending(summary, driver.ending))
+    if "objective" not in plan.base:  # another application: its commands are its own
+        return
     if places:
         print(f"train it again:  {best.of(plan, opened, places[0].records[0].number).command}")
     if plan.settings.storage is not None:
