@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,23 +11,17 @@ from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from optuna.distributions import BaseDistribution
-from optuna.pruners import BasePruner, NopPruner
-from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.errors import PipelineError, first_line
-from sweeps.space import Space, describe, grid, is_finite, named, size, values, walk
+from sweeps.space import Space, describe, grid, named, walk
 from sweeps.trial import Result
 
 SECONDS_TO_WAIT = 10  # for another process that writes to the same SQLite file
-GRID = "optuna.samplers.GridSampler"
-LARGEST_GRID = 500  # points that a sweep visits without being asked how many
 
 # what is remembered of a trial, in Optuna's user attributes
 CONFIGURATION = "configuration"  # digest of what was trained: equal ones are trained once
@@ -280,46 +273,3 @@ def _holds(distribution: BaseDistribution, value: Any) -> bool:
         return distribution._contains(distribution.to_internal_repr(value))
     except ValueError:
         return False
-
-
-def sampler(given: Mapping[str, Any], space: Space, n_trials: int | None, seen: int) -> BaseSampler | None:
-    """The sampler that is asked for; None for a grid. Raises PipelineError where Optuna refuses it.
-
-    Where none is named: a grid that the budget covers, else TPE.
-
-    Its seed moves on with the number of trials seen: the same one would repeat its points after a resume.
-    """
-    settings = {key: value for key, value in given.items() if key != "_partial_"}
-    target = settings.pop("_target_", None)
-    if target is None:
-        fits = is_finite(space) and size(space) <= (n_trials or LARGEST_GRID)
-        target = GRID if fits else "optuna.samplers.TPESampler"
-    if target == GRID:
-        for swept in walk(space):
-            values(swept)
-        return None
-    if not isinstance(settings.get("seed"), int | None):
-        raise PipelineError(f"sampler.seed={settings['seed']}: must be a whole number, or null")
-    name = target.rpartition(".")[2]
-    if (
-        settings.get("seed") is not None and name != "QMCSampler"
-    ):  # which keeps its place in the study, and needs its seed
-        settings["seed"] += seen
-    if name == "TPESampler" and any(swept.branches for swept in space.parameters):
-        settings.setdefault("group", True)  # learn from the trials that share a branch
-        settings.setdefault("multivariate", True)
-    return _instance("sampler", {"_target_": target, **settings})
-
-
-def pruner(given: Mapping[str, Any]) -> BasePruner:
-    return _instance("pruner", given) if given.get("_target_") else NopPruner()
-
-
-def _instance(what: str, settings: Mapping[str, Any]) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        try:
-            return instantiate(dict(settings))
-        except InstantiationException as error:
-            name = settings["_target_"].rpartition(".")[2]
-            raise PipelineError(f"{what}={name}: {first_line(error)}") from error

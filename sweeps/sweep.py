@@ -22,7 +22,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from pipeline.errors import PipelineError
-from sweeps import best, report, settings, slots, space, study, tracking, trial
+from sweeps import best, report, sampling, settings, slots, space, study, tracking, trial
 from sweeps.compose import composer, composer_of_runs, digest, trained
 from sweeps.loop import Active, Loop, Plan
 from sweeps.view import view
@@ -128,8 +128,8 @@ def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any]
     if asked.sampler.get("_target_") is None and custom:
         asked = replace(asked, sampler={**asked.sampler, "_target_": "optuna.samplers.TPESampler"})
     # refused now, not when a study has been made
-    is_grid = study.sampler(asked.sampler, swept, asked.n_trials, 0) is None
-    study.pruner(asked.pruner)
+    is_grid = sampling.sampler(asked.sampler, swept, asked.n_trials, 0) is None
+    sampling.pruner(asked.pruner)
     points = space.size(swept) if is_grid else DEFAULT_TRIALS
     asked = replace(asked, n_trials=min(asked.n_trials or points, points) if is_grid else asked.n_trials or points)
     study.check_enqueued(asked.enqueue, swept, is_grid, asked.n_trials)
@@ -180,8 +180,8 @@ def open_study(plan: Plan) -> Study:
     with study.one_line():
         opened.set_user_attr(study.ABOUT, plan.about)
         seen = len(study.trials(opened))
-        sampler = study.sampler(asked.sampler, plan.space, asked.n_trials, seen)
-        opened.pruner = study.pruner(asked.pruner)
+        sampler = sampling.sampler(asked.sampler, plan.space, asked.n_trials, seen)
+        opened.pruner = sampling.pruner(asked.pruner)
         if sampler is not None:
             opened.sampler = sampler
         if asked.warm_start:
