@@ -63,7 +63,7 @@ def explain(error: Exception) -> str:
         given = [word for word in sys.argv[1:] if re.fullmatch(r"\w+=[-+.\de]+", word)]
         named = f"{', '.join(given)}: " if given else ""
         return f"{named}a group takes the name of one of its options; a number goes to a key in it (dropout.rate=0.3)"
-    for cause in _chain(error):
+    for cause in chain(error):
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.parent_node is not None:
             options = [str(option) for option in cause.parent_node]
             return f"{cause.full_key or cause.key}: no such key; {_closest(str(cause.key), options)}"
@@ -89,7 +89,7 @@ def _closest(word: str, options: list[str]) -> str:
     return f"did you mean {match[0]}?" if match else "there are " + ", ".join(sorted(options))
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """The error and what it was raised from, outermost first."""
     while error is not None:
         yield error

@@ -36,7 +36,7 @@ class ParentRun:
 
     def __init__(self, client: "MlflowClient", run_id: str, around: Path | None, plan: Plan, study: Study) -> None:
         self.client, self.run_id, self.around, self.plan, self.study = client, run_id, around, plan, study
-        self.seen, self.next_time, self.took = -1, 0.0, 0.0
+        self.seen, self.next_time = -1, 0.0
 
     def update(self, loop: Loop) -> None:
         """Where trials have finished since the last time, and if that isn't too soon."""

@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from pipeline.errors import DivergedError, PipelineError, first_line
+from pipeline.errors import DivergedError, PipelineError, chain, first_line
 
 Report = Callable[[int, Mapping[str, float]], bool]  # (epoch, its metrics) -> stop?
 
@@ -60,8 +60,7 @@ def as_trial(cfg: DictConfig, number: int, *, study: str, parent_run: str | None
     """
     with open_dict(cfg):
         if "hydra" in cfg:
-            cfg.hydra.sweep.dir = str(cfg.hydra.sweep.dir)  # may be named after what goes now
-            cfg.hydra.sweeper = None
+            cfg.hydra.sweeper = None  # refers to what goes now
         for key in ("sweep", "executor"):
             cfg.pop(key, None)
         if "evaluate" in cfg:
@@ -138,21 +137,15 @@ def _judge(returned: Any, objectives: int, seconds: float) -> Result:
 
 
 def _failed(error: BaseException, seconds: float) -> Result:
-    chain = list(_chain(error))
-    if any(isinstance(each, DivergedError) for each in chain):
+    causes = list(chain(error))
+    if any(isinstance(each, DivergedError) for each in causes):
         cause = "diverged"
-    elif any(_is_out_of_memory(each) for each in chain):
+    elif any(_is_out_of_memory(each) for each in causes):
         cause = "out of memory"
     else:
         cause = "error"
-    kind = "" if cause == "diverged" or type(error).__name__ == "PipelineError" else f"{type(error).__name__}: "
+    kind = "" if isinstance(error, PipelineError) else f"{type(error).__name__}: "
     return Result("failed", None, cause, f"{kind}{first_line(error)}", seconds)
-
-
-def _chain(error: BaseException | None) -> Any:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
