@@ -136,6 +136,7 @@ FAMILIES = {
     "network": (
         Rule("batch_size", _is_count, COUNT),
         Rule("epochs", _is_count, COUNT),
+        Rule("repeat", _is_count, COUNT),
         Rule("model.layers", lambda v: isinstance(v, DictConfig), "a mapping of names to layers"),
         Rule("model.output", _is_layer, "a layer: a mapping with a _target_"),
         Rule("optimizer.name", lambda v: v != "none", "one that trains a network: adam, adamw, nesterov, rmsprop, sgd"),
@@ -145,6 +146,7 @@ FAMILIES = {
         for key, unused, reason in (
             ("batch_size", None, "a scikit-learn estimator takes all images at once"),
             ("epochs", None, "a scikit-learn estimator decides when it is done (model.estimator.max_iter)"),
+            ("repeat", 1, "a scikit-learn estimator has no epochs"),
             ("optimizer.name", "none", "a scikit-learn estimator has its own"),
             ("schedule.name", "constant", "a scikit-learn estimator has its own"),
             ("regularizer.l1", 0, "a scikit-learn estimator has its own (model.estimator.alpha, penalty)"),

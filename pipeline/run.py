@@ -36,6 +36,7 @@ def run(cfg: DictConfig) -> Outcome:
     summary.announce(cfg, dataset, family.count_weights(model))
 
     with tracking.start(cfg, dataset) as tracker:
+        tracker.log_arrays(interpret.kernels(model), "kernels_before.npz")
         tracker.log_images(_kernels_by_layer(model), step=0)
         history = trainer.fit(model, dataset, cfg, [_epoch_logger(tracker, model), *observers])
         totals = _totals(history, family.count_weights(model))
@@ -44,10 +45,11 @@ def run(cfg: DictConfig) -> Outcome:
             tracker.set_state("pruned")
             return Outcome(tracker.run_id, "pruned", history, totals, validation=None, test=None)
 
-        evaluations = {
-            name: evaluate(split.labels, family.predict(model, split.images), dataset.class_names)
-            for name, split in dataset.splits_up_to(cfg.evaluate)
-        }
+        evaluations = {}
+        for name, split in dataset.splits_up_to(cfg.evaluate):
+            probabilities = family.predict(model, split.images)
+            evaluations[name] = evaluate(split.labels, probabilities, dataset.class_names)
+            tracker.log_arrays({"labels": split.labels, "probabilities": probabilities}, f"predictions_{name}.npz")
         if test := evaluations.get("test"):
             tracker.log_metrics({"test_accuracy": test.accuracy, "test_loss": test.loss})
         tracker.log_json(evaluations[cfg.evaluate].report, "classification_report.json")

@@ -42,7 +42,16 @@ def build(cfg: DictConfig, dataset: Dataset) -> keras.Model:
         raise PipelineError(
             f"model.output: has the shape {x.shape[1:]} an image; must be ({classes},), one for each class"
         )
-    return keras.Model(pixels, x, name=cfg.model.name)
+    model = keras.Model(pixels, x, name=cfg.model.name)
+    _adapt(model, dataset)
+    return model
+
+
+def _adapt(model: keras.Model, dataset: Dataset) -> None:
+    """A Normalization layer without a mean of its own takes mean and variance from the training images that reach it."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
+            layer.adapt(keras.Model(model.inputs, layer.input).predict(dataset.train.images, batch_size=512, verbose=0))
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:

@@ -116,6 +116,12 @@ class MlflowTracker:
     def log_json(self, content: Mapping[str, Any], name: str) -> None:
         self.client.log_dict(self.run_id, dict(content), name)
 
+    def log_arrays(self, arrays: Mapping[str, np.ndarray], name: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / name
+            np.savez_compressed(file, **arrays)
+            self.client.log_artifact(self.run_id, str(file))
+
     def log_model(self, model: Any) -> None:
         """Into `model/`. Signature and requirements are given: where MLflow infers them it takes 4 s and more."""
         family = self.cfg.model.family

@@ -35,10 +35,11 @@ def fit(model: keras.Model, dataset: Dataset, cfg: DictConfig, observers: Sequen
     """
     with Progress(cfg.epochs, _steps(dataset, cfg)) as progress:
         watch = _Watch(cfg, observers, progress)
+        images, labels = (np.concatenate([part] * cfg.repeat) for part in (dataset.train.images, dataset.train.labels))
         started = time.perf_counter()
         model.fit(
-            dataset.train.images,
-            dataset.train.labels,
+            images,
+            labels,
             batch_size=cfg.batch_size,
             epochs=cfg.epochs,
             validation_data=(dataset.val.images, dataset.val.labels),
@@ -50,14 +51,14 @@ def fit(model: keras.Model, dataset: Dataset, cfg: DictConfig, observers: Sequen
     return History(
         epochs=tuple(watch.epochs),
         seconds=seconds,
-        images_per_second=len(dataset.train) / float(np.median(watch.epoch_seconds)),
+        images_per_second=len(labels) / float(np.median(watch.epoch_seconds)),
         stopped_by_observer=watch.stopped,
     )
 
 
 def _steps(dataset: Dataset, cfg: DictConfig) -> int:
     """Of one epoch; the last batch may be smaller."""
-    return math.ceil(len(dataset.train) / cfg.batch_size)
+    return math.ceil(len(dataset.train) * cfg.repeat / cfg.batch_size)
 
 
 def _optimizer(cfg: DictConfig, steps: int) -> keras.optimizers.Optimizer:
