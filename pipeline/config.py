@@ -141,24 +141,27 @@ FAMILIES = {
         Rule("model.output", _is_layer, "a layer: a mapping with a _target_"),
         Rule("optimizer.name", lambda v: v != "none", "one that trains a network: adam, adamw, nesterov, rmsprop, sgd"),
     ),
-    "estimator": tuple(
-        Rule(key, partial(eq, unused), f"left out: {reason}")
-        for key, unused, reason in (
-            ("batch_size", None, "a scikit-learn estimator takes all images at once"),
-            ("epochs", None, "a scikit-learn estimator decides when it is done (model.estimator.max_iter)"),
-            ("repeat", 1, "a scikit-learn estimator has no epochs"),
-            ("optimizer.name", "none", "a scikit-learn estimator has its own"),
-            ("schedule.name", "constant", "a scikit-learn estimator has its own"),
-            ("regularizer.l1", 0, "a scikit-learn estimator has its own (model.estimator.alpha, penalty)"),
-            ("regularizer.l2", 0, "a scikit-learn estimator has its own (model.estimator.alpha, penalty)"),
-            ("dropout.rate", 0, "a scikit-learn estimator has no units to drop"),
-            ("augmentation.name", "none", "a scikit-learn estimator sees each image once"),
-            ("precision", "float32", "a scikit-learn estimator computes in float32 or float64"),
-            ("device", "auto", "a scikit-learn estimator runs on the CPU"),
-            ("early_stopping.patience", None, "a scikit-learn estimator has no epochs"),
-            ("early_stopping.min_delta", 0, "a scikit-learn estimator has no epochs"),
-            ("best_weights", False, "a scikit-learn estimator has no epochs"),
-        )
+    "estimator": (
+        Rule("model.fit_limit", lambda v: v is None or _is_count(v), f"{COUNT}, or null"),
+        *(
+            Rule(key, partial(eq, unused), f"left out: {reason}")
+            for key, unused, reason in (
+                ("batch_size", None, "a scikit-learn estimator takes all images at once"),
+                ("epochs", None, "a scikit-learn estimator decides when it is done (model.estimator.max_iter)"),
+                ("repeat", 1, "a scikit-learn estimator has no epochs"),
+                ("optimizer.name", "none", "a scikit-learn estimator has its own"),
+                ("schedule.name", "constant", "a scikit-learn estimator has its own"),
+                ("regularizer.l1", 0, "a scikit-learn estimator has its own (model.estimator.alpha, penalty)"),
+                ("regularizer.l2", 0, "a scikit-learn estimator has its own (model.estimator.alpha, penalty)"),
+                ("dropout.rate", 0, "a scikit-learn estimator has no units to drop"),
+                ("augmentation.name", "none", "a scikit-learn estimator sees each image once"),
+                ("precision", "float32", "a scikit-learn estimator computes in float32 or float64"),
+                ("device", "auto", "a scikit-learn estimator runs on the CPU"),
+                ("early_stopping.patience", None, "a scikit-learn estimator has no epochs"),
+                ("early_stopping.min_delta", 0, "a scikit-learn estimator has no epochs"),
+                ("best_weights", False, "a scikit-learn estimator has no epochs"),
+            )
+        ),
     ),
 }
 

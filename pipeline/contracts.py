@@ -73,8 +73,11 @@ class History:
 class Evaluation:
     """How well predictions fit labels. confusion[i, j] counts images of class i that were taken for class j."""
 
+    labels: np.ndarray  # (n,)
+    probabilities: np.ndarray  # (n, classes)
     accuracy: float
     loss: float  # mean cross-entropy in nats
+    calibration_error: float  # expected, over 15 bins
     confusion: np.ndarray
     report: Mapping[str, Any]  # scikit-learn's classification_report
 
@@ -84,6 +87,19 @@ class Evaluation:
         order = np.argsort(both, axis=None, kind="stable")[::-1][:count]
         pairs = [(int(i), int(j), int(both[i, j])) for i, j in zip(*np.unravel_index(order, both.shape), strict=True)]
         return [pair for pair in pairs if pair[2] > 0]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far the highest probability can be believed: bins of equal width over [0, 1].
+
+    confidence, accuracy: (bins,) means, NaN where a bin is empty; count: (bins,); error: the expected calibration error.
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    count: np.ndarray
+    error: float
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ def prepare(device: str, precision: str, seed: int) -> None:
             _place_tensorflow(device)
         elif device != "auto":
             raise PipelineError(f"device={device}: must be auto with KERAS_BACKEND={keras.backend.backend()}")
+    keras.backend.clear_session()  # layer names, memory and precision of an earlier run in this process
     keras.config.set_dtype_policy(precision)
-    keras.backend.clear_session()  # layer names and memory of an earlier run in this process
     keras.utils.set_random_seed(seed)
 
 
@@ -61,7 +61,8 @@ def _place_tensorflow(device: str) -> None:
 @contextmanager
 def quiet_start() -> Iterator[None]:
     """Hides what TensorFlow's C++ start-up writes to stderr whatever the log level. Python's exceptions still pass."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # 3: as an error it also reports what it merely leaves unoptimized; what goes wrong is raised
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     kept = os.dup(2)
     with open(os.devnull, "wb") as devnull:  # noqa: PTH123
         os.dup2(devnull.fileno(), 2)

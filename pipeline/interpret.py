@@ -3,6 +3,10 @@
 from typing import Any
 
 import numpy as np
+from scipy.signal import convolve2d
+from scipy.spatial.distance import pdist, squareform
+
+EDGE_DETECTION = ((0, 1, 0), (1, -4, 1), (0, 1, 0))
 
 
 def kernels(model: Any) -> dict[str, np.ndarray]:
@@ -35,10 +39,23 @@ def weight_maps(model: Any, image_shape: tuple[int, int, int]) -> dict[str, np.n
             return {}
         if type(layer).__name__ == "Dense" and layer.kernel.shape[0] == pixels:
             return {layer.name: np.asarray(layer.kernel).T.reshape(-1, *image_shape)}
-    coefficients = getattr(model[-1], "coef_", None) if hasattr(model, "steps") else None
-    if coefficients is None or coefficients.shape[1] != pixels:
+    linear = _coefficients(model[-1]) if hasattr(model, "steps") else None
+    if linear is None or linear.shape[1] != pixels:
         return {}
-    return {"coefficients": coefficients.reshape(-1, *image_shape)}
+    return {"coefficients": linear.reshape(-1, *image_shape)}
+
+
+def _coefficients(estimator: Any) -> np.ndarray | None:
+    """(classes, features) of a linear estimator, or of one for each class (OneVsRestClassifier)."""
+    if hasattr(estimator, "coef_"):
+        return estimator.coef_
+    each = getattr(estimator, "estimators_", ())
+    return np.concatenate([one.coef_ for one in each]) if len(each) and hasattr(each[0], "coef_") else None
+
+
+def dense_weights(model: Any) -> dict[str, np.ndarray]:
+    """Layer name -> (inputs, units) of each dense layer."""
+    return {layer.name: np.asarray(layer.kernel) for layer in _layers(model) if type(layer).__name__ == "Dense"}
 
 
 def feature_maps(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -49,9 +66,37 @@ def feature_maps(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
         return {}
     import keras
 
-    maps = keras.Model(model.inputs, [layer.output for layer in wanted]).predict(images, verbose=0)
+    # called, not predict: that would compile a function for a few images
+    maps = keras.Model(model.input, [layer.output for layer in wanted])(images, training=False)
     maps = maps if len(wanted) > 1 else [maps]
     return {layer.name: np.asarray(array, np.float32) for layer, array in zip(wanted, maps, strict=True)}
+
+
+def barcodes(model: Any, images: np.ndarray) -> np.ndarray | None:
+    """(n, maps): each map's average for raw images, at the global average pooling; None for models without one."""
+    pooling = [layer for layer in _layers(model) if type(layer).__name__ == "GlobalAveragePooling2D"]
+    if not pooling:
+        return None
+    import keras
+
+    return np.asarray(keras.Model(model.input, pooling[-1].output)(images, training=False), np.float32)
+
+
+def distances(codes: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Mean Euclidean distance between two rows of codes (n, features) of one class, and of different classes."""
+    apart, alike = squareform(pdist(codes)), labels[:, None] == labels
+    return float(apart[alike & ~np.eye(len(labels), dtype=bool)].mean()), float(apart[~alike].mean())
+
+
+def random_kernels(count: int, seed: int) -> np.ndarray:
+    """(count + 1, 3, 3): uniform between -1 and 0, as the introduction draws them, and the edge-detection kernel."""
+    drawn = np.random.default_rng(seed).uniform(-1, 0, (count, 3, 3))
+    return np.concatenate([drawn, [EDGE_DETECTION]])
+
+
+def convolve(image: np.ndarray, kernels: np.ndarray) -> np.ndarray:
+    """(n, height, width): an image (height, width), mirrored beyond its border, convolved with each of n kernels."""
+    return np.stack([convolve2d(image, kernel, mode="same", boundary="symm") for kernel in kernels])
 
 
 def _layers(model: Any) -> list:

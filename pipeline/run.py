@@ -5,18 +5,12 @@ from typing import Any
 
 import numpy as np
 from hydra.utils import instantiate
-from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
-from pipeline import datasets, device, interpret, models, summary, tracking, training
-from pipeline.contracts import Dataset, Evaluation, History, Observer, Outcome, Split, Tracker
+from pipeline import datasets, device, gallery, interpret, models, pictures, summary, tracking, training
+from pipeline.contracts import Dataset, History, Observer, Outcome, Tracker
 from pipeline.evaluation import evaluate
-from pipeline.figures.confusion import confusion_matrix
-from pipeline.figures.curves import learning_curves
-from pipeline.figures.feature_maps import feature_maps
-from pipeline.figures.kernels import kernel_images, kernel_mosaic, weight_maps
-
-SPLIT_NAMES = {"val": "validation", "test": "test"}
+from pipeline.figures.kernels import kernel_mosaic
 
 
 def run(cfg: DictConfig) -> Outcome:
@@ -36,25 +30,32 @@ def run(cfg: DictConfig) -> Outcome:
     summary.announce(cfg, dataset, family.count_weights(model))
 
     with tracking.start(cfg, dataset) as tracker:
-        tracker.log_arrays(interpret.kernels(model), "kernels_before.npz")
+        kernels_before = interpret.kernels(model)
+        tracker.log_json(pictures.describe(dataset), "input.json")
+        tracker.log_arrays(kernels_before, "kernels_before.npz")
         tracker.log_images(_kernels_by_layer(model), step=0)
         history = trainer.fit(model, dataset, cfg, [_epoch_logger(tracker, model), *observers])
-        totals = _totals(history, family.count_weights(model))
+        totals = _totals(history, cfg, dataset, family.count_weights(model))
         tracker.log_metrics(totals)
         if history.stopped_by_observer:
             tracker.set_state("pruned")
             return Outcome(tracker.run_id, "pruned", history, totals, validation=None, test=None)
 
-        evaluations = {}
-        for name, split in dataset.splits_up_to(cfg.evaluate):
-            probabilities = family.predict(model, split.images)
-            evaluations[name] = evaluate(split.labels, probabilities, dataset.class_names)
-            tracker.log_arrays({"labels": split.labels, "probabilities": probabilities}, f"predictions_{name}.npz")
+        evaluations = {
+            name: evaluate(split.labels, family.predict(model, split.images), dataset.class_names)
+            for name, split in dataset.splits_up_to(cfg.evaluate)
+        }
+        for name, each in evaluations.items():
+            tracker.log_arrays({"labels": each.labels, "probabilities": each.probabilities}, f"predictions_{name}.npz")
         if test := evaluations.get("test"):
-            tracker.log_metrics({"test_accuracy": test.accuracy, "test_loss": test.loss})
-        tracker.log_json(evaluations[cfg.evaluate].report, "classification_report.json")
-        tracker.log_figures(_figures(model, dataset, history, evaluations[cfg.evaluate], cfg.evaluate))
+            tracker.log_metrics(
+                {f"test_{key}": getattr(test, key) for key in ("accuracy", "loss", "calibration_error")}
+            )
+        evaluation = evaluations[cfg.evaluate]
+        tracker.log_json(evaluation.report, "classification_report.json")
+        finished = gallery.Finished(cfg, model, dataset, history, evaluation, kernels_before)
         tracker.log_model(model)
+        tracker.log_figures(gallery.draw(cfg.figures, finished))
         tracker.set_state("complete")
 
     outcome = Outcome(tracker.run_id, "complete", history, totals, evaluations["val"], evaluations.get("test"))
@@ -72,8 +73,9 @@ def _epoch_logger(tracker: Tracker, model: Any) -> Observer:
     return log_epoch
 
 
-def _totals(history: History, weights: int) -> dict[str, float]:
+def _totals(history: History, cfg: DictConfig, dataset: Dataset, weights: int) -> dict[str, float]:
     return {
+        "train_images": min(len(dataset.train), cfg.model.get("fit_limit") or len(dataset.train)),
         "best_val_accuracy": history.best_val_accuracy,
         "best_epoch": history.best_epoch,
         "weights": weights,
@@ -85,23 +87,3 @@ def _totals(history: History, weights: int) -> dict[str, float]:
 def _kernels_by_layer(model: Any) -> Iterator[tuple[str, np.ndarray]]:
     for layer, kernels in interpret.kernels(model).items():
         yield f"kernels/{layer}", kernel_mosaic(kernels)
-
-
-def _figures(
-    model: Any, dataset: Dataset, history: History, evaluation: Evaluation, split: str
-) -> Iterator[tuple[str, Figure]]:
-    """(artifact's name, figure), each drawn when it is asked for."""
-    yield "curves", learning_curves(history)
-    yield "confusion_matrix", confusion_matrix(evaluation, dataset.class_names, SPLIT_NAMES[split])
-    for layer, kernels in interpret.kernels(model).items():
-        yield f"kernels_{layer}", kernel_images(kernels, layer)
-    for layer, maps in interpret.weight_maps(model, dataset.image_shape).items():
-        one_each = layer in ("output", "coefficients") and len(maps) == len(dataset.class_names)
-        names = dataset.class_names if one_each else None
-        yield f"weight_maps_{layer}", weight_maps(maps, layer, names)
-    # the first image of each class that has one in the split
-    shown: Split = getattr(dataset, split)
-    classes, first = np.unique(shown.labels, return_index=True)
-    images, names = shown.images[first], [dataset.class_names[index] for index in classes]
-    for layer, maps in interpret.feature_maps(model, images).items():
-        yield f"feature_maps_{layer}", feature_maps(images, maps, names, layer)

@@ -26,6 +26,9 @@ def show(dataset: Dataset, outcome: Outcome, opened_by: str | None) -> None:
     table.add_row("validation accuracy", f"{outcome.validation.accuracy:.4f}", best)
     if test is not None:
         table.add_row("test accuracy", f"{test.accuracy:.4f}", f"{int(test.confusion.sum()):,} images")
+    fitted = outcome.totals["train_images"]
+    if fitted < len(dataset.train):
+        table.add_row("fitted to", f"{fitted:,}", f"of {len(dataset.train):,} training images (model.fit_limit)")
     table.add_row("weights", f"{outcome.totals['weights']:,.0f}", "")
     table.add_row("training", f"{history.seconds:.1f} s", f"{history.images_per_second:,.0f} images/s")
     Console(highlight=False).print(table)

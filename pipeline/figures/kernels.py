@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
-from pipeline.figures.style import bare, blank, grid_shape, label_tiles, plain, tile
+from pipeline.figures.style import INK, bare, blank, grid_shape, label_tiles, plain, tile
 
 DIVERGING = "RdBu_r"
 MOST_SHOWN = 256
+MOST_PAIRS = 100
 
 
 def kernel_images(kernels: np.ndarray, layer: str) -> Figure:
@@ -36,9 +39,73 @@ def weight_maps(maps: np.ndarray, layer: str, names: Sequence[str] | None = None
     return _sheet(images, labels, (rows, columns), limit, f"Weight maps of {layer}", subtitle)
 
 
-def flat_kernels(kernels: np.ndarray) -> np.ndarray:
-    """(height, width, channels in, kernels) -> (kernels, height, width): each kernel's channel of the largest norm."""
-    strongest = np.square(kernels).sum(axis=(0, 1)).argmax(axis=0)
+def kernels_before_after(before: np.ndarray, after: np.ndarray, layer: str) -> Figure:
+    """Each kernel as it was before training and as it is after; both (height, width, channels in, kernels)."""
+    height, width, inputs, total = after.shape
+    start, moved = (np.sqrt(np.square(array).sum(axis=(0, 1, 2))) for array in (before, after - before))
+    changes = np.divide(moved, start, out=np.full(total, np.nan), where=start > 0)
+    count = min(total, MOST_PAIRS)
+    which = f"{total} kernels" if count == total else f"the first {count} of {total} kernels"
+    deep = "" if inputs == 1 else f", of {inputs} input channels each one's strongest after training"
+    words = ""
+    if np.isfinite(changes).any():
+        words = f". A kernel changed by {100 * np.nanmean(changes):.0f} % of its norm on average"
+    rows, columns = grid_shape(count)
+    side = max(4.5, 0.52 * columns)
+    gap = max(1, round(0.3 * height))
+    figure = blank(
+        2 * side + 1.0,
+        side * rows * (height + gap) / (columns * (width + gap)) + 1.2,
+        f"Kernels of {layer} before and after training",
+        f"{which} of {height}x{width}{deep}{words}; one color scale.",
+    )
+    pair = [images[:count] for images in (flat_kernels(before, like=after), flat_kernels(after))]
+    limit = max(float(np.abs(images).max()) for images in pair) or 1.0
+    numbers = [str(number) for number in range(count)]
+    roomy = columns <= 8 and np.isfinite(changes).all()
+    changed = [f"{number}: {100 * change:.0f} %" for number, change in zip(numbers, changes, strict=False)]
+    both = figure.subplots(1, 2)
+    titles = ("before", f"after{', with the change of each' if roomy else ''}")
+    for axes, images, labels, title in zip(both, pair, (numbers, changed if roomy else numbers), titles, strict=True):
+        sheet = tile(images, rows, columns, gap)
+        image = axes.imshow(sheet, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest")
+        label_tiles(axes, labels, columns, height, width, gap)
+        axes.set_title(title, fontsize=10, color=INK, pad=16)
+        bare(axes)
+    _color_bar(figure, image, list(both))
+    return figure
+
+
+def weight_matrix(weights: np.ndarray, layer: str, names: Sequence[str] | None = None) -> Figure:
+    """A dense layer's weights (inputs, units): a row for each unit, with its name if it has one."""
+    inputs, units = weights.shape
+    limit = float(np.percentile(np.abs(weights), 99.8)) or 1.0  # single weights may stand far out
+    figure = blank(
+        10,
+        min(max(1.5 + 0.3 * units, 3.0), 7.0),
+        f"Weights of {layer}",
+        f"{inputs} inputs to {units} units: red speaks for a unit, blue against it; "
+        f"the largest weight has the size {np.abs(weights).max():.3g}.",
+    )
+    axes = figure.subplots()
+    image = axes.imshow(weights.T, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    if names is not None:
+        axes.set_yticks(range(units), plain(names))
+    axes.set_xlabel("input", color=INK)
+    axes.set_ylabel("unit", color=INK)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0, labelsize=9)
+    _color_bar(figure, image, axes)
+    return figure
+
+
+def flat_kernels(kernels: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
+    """(height, width, channels in, kernels) -> (kernels, height, width): each kernel's channel of the largest norm.
+
+    With `like`, the channels are those that would be taken of it.
+    """
+    strongest = np.square(kernels if like is None else like).sum(axis=(0, 1)).argmax(axis=0)
     return kernels[:, :, strongest, np.arange(kernels.shape[-1])].transpose(2, 0, 1)
 
 
@@ -74,7 +141,11 @@ def _sheet(
     image = axes.imshow(sheet, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest")
     label_tiles(axes, labels, columns, height, width, gap)
     bare(axes)
+    _color_bar(figure, image, axes)
+    return figure
+
+
+def _color_bar(figure: Figure, image: AxesImage, axes: Axes | Sequence[Axes]) -> None:
     bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelsize=8)
-    return figure

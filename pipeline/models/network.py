@@ -48,10 +48,12 @@ def build(cfg: DictConfig, dataset: Dataset) -> keras.Model:
 
 
 def _adapt(model: keras.Model, dataset: Dataset) -> None:
-    """A Normalization layer without a mean of its own takes mean and variance from the training images that reach it."""
+    """A Normalization layer with no mean of its own takes mean and variance from the training images that reach it."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
-            layer.adapt(keras.Model(model.inputs, layer.input).predict(dataset.train.images, batch_size=512, verbose=0))
+            head, images = keras.Model(model.input, layer.input), dataset.train.images
+            parts = [head(images[start : start + 512], training=False) for start in range(0, len(images), 512)]
+            layer.adapt(np.concatenate([np.asarray(part, np.float32) for part in parts]))
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ def headline(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, Any]:
         "augmentation": cfg.augmentation.name,
         "epochs": cfg.epochs,
         "precision": cfg.precision,
+        "fit_limit": cfg.model.get("fit_limit"),
         "seed": cfg.seed,
     }
     named = {"optimizer.learning_rate", "dropout.rate", "regularizer.l1", "regularizer.l2", "dataset.name"}

@@ -27,12 +27,9 @@ def open_store(store: str, uri: str | None, experiment: str) -> tuple[MlflowClie
     Two processes that create one database break it for good, hence the lock. Raises PipelineError where a server does
     not answer or the experiment was deleted, OSError where the folder cannot be written.
     """
-    for noisy in ("mlflow", "alembic", "sqlalchemy"):  # what goes wrong is raised, and said in one line
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    _quiet()
     if uri is not None:
-        if uri.startswith("http"):
-            _answers(uri)
-        client = MlflowClient(uri)
+        client = existing_client(store, uri)
         return client, _existing(client, experiment) or client.create_experiment(experiment)
     folder = existing_folder(store)
     free = shutil.disk_usage(folder).free / 1e6
@@ -44,6 +41,22 @@ def open_store(store: str, uri: str | None, experiment: str) -> tuple[MlflowClie
         client = _client(folder)
         experiment_id = _existing(client, experiment) or _create_experiment(client, folder, experiment)
     return client, experiment_id
+
+
+def existing_client(store: str, uri: str | None) -> MlflowClient:
+    """A client of a store that is there. Raises PipelineError where a server does not answer."""
+    _quiet()
+    if uri is None:
+        return _client(Path(store).resolve())
+    if uri.startswith("http"):
+        _answers(uri)
+    return MlflowClient(uri)
+
+
+def _quiet() -> None:
+    """What goes wrong is raised, and said in one line."""
+    for noisy in ("mlflow", "alembic", "sqlalchemy"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 def existing_folder(store: str) -> Path:

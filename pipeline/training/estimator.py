@@ -3,14 +3,18 @@
 import time
 from collections.abc import Sequence
 
+from joblib import parallel_config
 from omegaconf import DictConfig
 from sklearn.pipeline import Pipeline
+from sklearn.utils import resample
 
-from pipeline.contracts import Dataset, History, Observer
+from pipeline.contracts import Dataset, History, Observer, Split
 from pipeline.errors import PipelineError, first_line
 from pipeline.evaluation import evaluate
 from pipeline.models.estimator import predict, rows
-from pipeline.training.progress import Progress
+from pipeline.progress import Progress, waiting
+
+MEASURED = 2_000  # nearest neighbors take as long for an image that they know as for a new one
 
 
 def prepare(model: Pipeline, dataset: Dataset, cfg: DictConfig) -> None:
@@ -23,17 +27,23 @@ def prepare(model: Pipeline, dataset: Dataset, cfg: DictConfig) -> None:
 
 
 def fit(model: Pipeline, dataset: Dataset, cfg: DictConfig, observers: Sequence[Observer]) -> History:
-    """Fit to the training split in one go. Losses are the cross-entropy of the predicted probabilities."""
+    """Fit to the training split, or to as much of it as model.fit_limit says, in one go.
+
+    Losses are the cross-entropy of the predicted probabilities; the training metrics are those of MEASURED images.
+    """
+    fitted = _limited(dataset.train, cfg)
+    measured = Split(fitted.images[:MEASURED], fitted.labels[:MEASURED])
     with Progress(epochs=1, steps=1) as progress:
         started = time.perf_counter()
         try:
-            model.fit(rows(dataset.train.images), dataset.train.labels)
+            # threads share the images and end with the process; the heavy parts let go of Python's lock
+            with parallel_config("threading"), waiting(f"fitting {cfg.model.name} to {len(fitted):,} images"):
+                model.fit(rows(fitted.images), fitted.labels)
         except (ValueError, TypeError) as error:
             raise PipelineError(f"model={cfg.model.name}: {first_line(error)}") from error
         seconds = time.perf_counter() - started
         train, val = (
-            evaluate(part.labels, predict(model, part.images), dataset.class_names)
-            for part in (dataset.train, dataset.val)
+            evaluate(part.labels, predict(model, part.images), dataset.class_names) for part in (measured, dataset.val)
         )
         metrics = {
             "train_loss": train.loss,
@@ -43,4 +53,18 @@ def fit(model: Pipeline, dataset: Dataset, cfg: DictConfig, observers: Sequence[
         }
         answers = [observer(1, metrics) for observer in observers]
         progress.epoch(1, metrics)
-    return History((metrics,), seconds, len(dataset.train) / seconds, stopped_by_observer=any(answers))
+    return History((metrics,), seconds, len(fitted) / seconds, stopped_by_observer=any(answers))
+
+
+def _limited(train: Split, cfg: DictConfig) -> Split:
+    """Of the training split, model.fit_limit images drawn by the run's seed, the same share of each class."""
+    limit = cfg.model.get("fit_limit")
+    if limit is None or limit >= len(train):
+        return train
+    try:
+        images, labels = resample(
+            train.images, train.labels, replace=False, n_samples=limit, random_state=cfg.seed, stratify=train.labels
+        )
+    except ValueError as error:
+        raise PipelineError(f"model.fit_limit={limit}: {first_line(error)}") from error
+    return Split(images, labels)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from pipeline import device
 from pipeline.contracts import Dataset, History, Observer
 from pipeline.errors import DivergedError, PipelineError, first_line
-from pipeline.training.progress import Progress
+from pipeline.progress import Progress
 
 
 def prepare(model: keras.Model, dataset: Dataset, cfg: DictConfig) -> None:

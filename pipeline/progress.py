@@ -1,13 +1,26 @@
-"""How far the training is: a bar on a terminal, a plain line per epoch elsewhere."""
+"""How far a long computation is: a bar on a terminal, plain lines elsewhere."""
 
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
+from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bar
 
+T = TypeVar("T")
+
+SILENCE = 10.0  # seconds without a line, where there is no bar
 SHOWN = ("train_accuracy", "train_loss", "val_accuracy", "val_loss")
 
 
@@ -59,3 +72,38 @@ class Progress:
             print(f"epoch {epoch}/{self.epochs}  {shown}  {left:.0f} s left", flush=True)
         else:
             self.bar.update(self.task, completed=epoch * self.steps, val=f"{metrics['val_accuracy']:.4f}")
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """For what can't be asked how far it is: the seconds that it has taken."""
+    console = Console()
+    line = f"{what} on {os.cpu_count()} cores"
+    if not console.is_terminal:
+        print(line, flush=True)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        bar.add_task(line, total=None)
+        yield
+
+
+def counted(done: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Hands on what is done, part by part, and says how many of the total are."""
+    console, began = Console(), time.monotonic()
+    said = began
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        for number, part in enumerate(done, start=1):
+            bar.update(task, completed=number)
+            now = time.monotonic()
+            if bar.disable and now - said > SILENCE:
+                said = now
+                print(f"{what}: {number}/{total}  {(now - began) / number * (total - number):.0f} s left", flush=True)
+            yield part

@@ -1,0 +1,167 @@
+"""How good the predictions are: by class, where they are wrong, and for one image."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.figures.data import pictures, short
+from pipeline.figures.style import FAINT, INK, TRAINING, VALIDATION, bare, blank
+
+MOST_BARS, TOP = 20, 10  # with more classes, the most probable ones
+# key, name, marker, color, rows above (-) or below the class's line: all three are seen where they agree
+MEASURES = (
+    ("precision", "precision", "v", "#7fa6d6", -0.19),
+    ("recall", "recall", "^", "#e0a26f", 0.19),
+    ("f1-score", "F1", "o", INK, 0.0),
+)
+
+
+def class_report(report: Mapping[str, Any], class_names: Sequence[str], split: str) -> Figure:
+    """Precision, recall and F1 of each class, from scikit-learn's classification_report as a dictionary."""
+    names, rows = short(class_names), [report[name] for name in class_names]
+    scores = [row["f1-score"] for row in rows]
+    worst, best = int(np.argmin(scores)), int(np.argmax(scores))
+    classes = len(rows)
+    figure = blank(
+        10,
+        max(1.5 + classes * (0.34 if classes <= 20 else 0.2), 2.8),
+        f"Precision, recall and F1 by class, {split} split",
+        f"F1 from {scores[worst]:.3f} ({names[worst]}) to {scores[best]:.3f} ({names[best]}), mean {np.mean(scores):.3f}, dotted. "
+        "Precision: how many taken for the class are of it; recall: how many of the class are found.",
+    )
+    axes = figure.subplots()
+    places = np.arange(classes)
+    values = np.array([[row[key] for key, *_ in MEASURES] for row in rows])
+    axes.hlines(places, values.min(axis=1), values.max(axis=1), color="#d5dae0", linewidth=2.5, zorder=1)
+    for (_, label, marker, color, shift), column in zip(MEASURES, values.T, strict=True):
+        axes.scatter(column, places + shift, 36, color=color, marker=marker, label=label, zorder=3, clip_on=False)
+    axes.axvline(np.mean(scores), color=FAINT, linewidth=0.9, linestyle=":", zorder=0)
+    lowest = float(values.min())
+    room = max(1 - lowest, 0.01)
+    axes.set_xlim(max(0.0, lowest - 0.06 * room), 1 + 0.01 * room)
+    axes.set_ylim(classes - 0.4, -0.6)
+    size = 9.5 if classes <= 20 else 8
+    axes.set_yticks(places, names, fontsize=size)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(color="#eceff2", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    for x, header in ((1.04, "F1"), (1.12, "images")):
+        axes.text(x, 1, header, transform=axes.transAxes, ha="center", va="bottom", fontsize=size, color=FAINT)
+    for place, (score, row) in enumerate(zip(scores, rows, strict=True)):
+        across = axes.get_yaxis_transform()
+        style = {"transform": across, "ha": "center", "va": "center", "fontsize": size}
+        axes.text(1.04, place, f"{score:.3f}", color=INK, **style)
+        axes.text(1.12, place, f"{row['support']:,.0f}", color=FAINT, **style)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+def mistakes(
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    split: str,
+    count: int = 12,
+) -> Figure:
+    """The surest of the wrong predictions. A whole split: images (n, height, width, channels), labels (n,)."""
+    predicted, names = probabilities.argmax(axis=1), short(class_names, 16)
+    wrong = np.flatnonzero(predicted != labels)
+    shown = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")[:count]]
+    title = f"The surest mistakes, {split} split"
+    if not len(shown):
+        return _nothing(title, f"none of {len(labels):,} images", "No mistakes: every prediction is right.")
+    columns = min(len(shown), 4 if max(map(len, names)) <= 4 else 3)
+    rows = math.ceil(len(shown) / columns)
+    bars = len(_chosen(probabilities[0], 0))
+    which = f", the {len(shown)} surest of them here" if len(shown) < len(wrong) else ""
+    figure = blank(
+        10,
+        0.9 + rows * max(1.75, 0.13 * bars + 0.45),
+        title,
+        f"{len(wrong):,} of {len(labels):,} images are taken for something else{which}. "
+        f"Bars: the probability of {'each class' if bars == len(names) else f'{bars} classes'}; "
+        "blue: the true one, orange: the predicted one.",
+    )
+    grid = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.15] * columns)
+    some = pictures(images[shown])
+    for number, (index, picture) in enumerate(zip(shown, some, strict=True)):
+        left, right = grid[number // columns, 2 * (number % columns) :][:2]
+        left.imshow(picture)
+        style = {"xy": (0, 1), "xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 7.5}
+        left.annotate(names[labels[index]], xytext=(0, 14), color=TRAINING, fontweight="bold", **style)
+        left.annotate(f"→ {names[predicted[index]]}", xytext=(0, 4), color=VALIDATION, fontweight="bold", **style)
+        left.set_xlabel(f"image {index}", fontsize=6.5, color=FAINT)
+        left.set_anchor("NW")
+        bare(left)
+        _bars(right, probabilities[index], names, int(labels[index]), 6.5)
+    for axes in grid.flat[2 * len(shown) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def sample_probabilities(
+    image: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], label: int
+) -> Figure:
+    """One image (height, width, channels) and the probability of each class (classes,)."""
+    names, predicted = short(class_names), int(probabilities.argmax())
+    verdict = "rightly" if predicted == label else f"though it is {names[label]}"
+    bars = len(_chosen(probabilities, label))
+    figure = blank(
+        10,
+        max(0.9 + 0.28 * bars, 3.4),
+        f"One image, taken for {names[predicted]}",
+        f"{verdict}, with probability {probabilities[predicted]:.4f}"
+        f"{'' if bars == len(names) else f'; the {bars} most probable of {len(names)} classes'}.",
+    )
+    left, right = figure.subplots(1, 2, width_ratios=[1, 1.7])
+    left.imshow(pictures(image[None])[0])
+    bare(left)
+    _bars(right, probabilities, names, label, 9.5, all_written=True)
+    return figure
+
+
+def _bars(
+    axes: Axes, probabilities: np.ndarray, names: Sequence[str], label: int, size: float, all_written: bool = False
+) -> None:
+    """Probabilities by class, from above; the true class and the predicted one in colors of their own."""
+    chosen, predicted = _chosen(probabilities, label), int(probabilities.argmax())
+    colors = {predicted: VALIDATION, label: TRAINING}  # a right one is blue
+    values = probabilities[chosen]
+    axes.barh(range(len(chosen)), values, 0.78, color=[colors.get(number, "#b9c0c8") for number in chosen])
+    axes.set_yticks(range(len(chosen)), [names[number] for number in chosen], fontsize=size)
+    for tick, number in zip(axes.get_yticklabels(), chosen, strict=True):
+        tick.set(color=colors.get(number, FAINT), fontweight="bold" if number in colors else "normal")
+    for place, number in enumerate(chosen):
+        if all_written or number in colors:
+            color = colors.get(number, FAINT)
+            text = f" {probabilities[number]:.{3 if all_written else 2}f}"
+            axes.text(probabilities[number], place, text, va="center", fontsize=size, color=color)
+    axes.set_xlim(0, 1.28 if not all_written else 1.1)
+    axes.set_ylim(len(chosen) - 0.4, -0.6)
+    bare_keeping_names = axes.spines[["top", "right", "bottom"]]
+    bare_keeping_names.set_visible(False)
+    axes.set_xticks([])
+    axes.spines["left"].set_color("#c8ced6")
+    axes.tick_params(axis="y", length=0, pad=2)
+
+
+def _chosen(probabilities: np.ndarray, label: int) -> list[int]:
+    """Which classes get a bar: all, in order; of more than 20 the ten most probable ones, and the true one."""
+    if len(probabilities) <= MOST_BARS:
+        return list(range(len(probabilities)))
+    order = [int(number) for number in np.argsort(-probabilities, kind="stable")[:TOP]]
+    return order if label in order else [*order[:-1], label]
+
+
+def _nothing(title: str, subtitle: str, reason: str) -> Figure:
+    figure = blank(10, 2.2, title, f"{subtitle}.")
+    axes = figure.subplots()
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, reason, ha="center", va="center", fontsize=11, color=FAINT)
+    return figure

@@ -1,0 +1,340 @@
+"""A person's own picture, brought to what a model was trained on: its paper, its ink, its size and place."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from scipy import ndimage
+
+from pipeline.contracts import Dataset
+from pipeline.errors import PipelineError
+
+MOST_DESCRIBED = 2_000  # training images are looked at for what they have in common
+SAME = 0.05  # of the range of pixel values: what differs less from the background is background
+LONGEST_SIDE = 1_200  # of a picture while its ink is looked for; a pen's line on a whole page is still 2 pixels wide
+LONGEST_SHOWN = 400
+THIN = 0.5  # of the training images' usual stroke: thinner lines than they have
+LOWEST_CONTRAST = 0.08  # of black on white; pencil has 0.2, creases in the paper less than 0.05
+USUAL_RANGES = ((0, 1), (-1, 1), (0, 255), (0, 65535))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """original: (height, width, 3) bytes to be shown; pixels: (h, w, c) as the model was trained on; steps: in words."""
+
+    original: np.ndarray
+    pixels: np.ndarray
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ink:
+    """strength: (height, width) from 0, paper, to 1; drawn: where there is ink at all; dark: on light, or not."""
+
+    strength: np.ndarray
+    drawn: np.ndarray
+    dark: bool
+    uneven: bool  # the light
+    faint: bool
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """What a model of this data has been trained to see, in plain JSON values: what `prepare` takes as `seen`.
+
+    background is the value of nearly all pixels at the border, null where there is none, as in photographs. Where there
+    is one, ink is `lighter` or `darker`; ink_size is the longer side of what is drawn and stroke its width, in pixels,
+    both the median.
+    """
+    images = dataset.train.images
+    images = images[np.linspace(0, len(images) - 1, min(len(images), MOST_DESCRIBED)).astype(int)]
+    lowest, highest = float(images.min()), float(images.max())
+    return {
+        "shape": [int(size) for size in dataset.image_shape],
+        "dtype": images.dtype.name,
+        "lowest": lowest,
+        "highest": highest,
+        "class_names": list(dataset.class_names),
+        **_drawn_on(images, highest - lowest),
+    }
+
+
+def _drawn_on(images: np.ndarray, reach: float) -> dict[str, Any]:
+    """background, ink, ink_size and stroke of images (n, height, width, channels); all None for photographs."""
+    nothing = dict.fromkeys(("background", "ink", "ink_size", "stroke"))
+    if reach == 0 or (images != images[..., :1]).any():  # of colored pictures, the colors would not survive
+        return nothing
+    grey = images[..., 0].astype(np.float32)
+    border = _border(np.moveaxis(grey, 0, -1))
+    background = float(np.median(border))
+    if np.mean(np.abs(border - background) <= SAME * reach) < 0.9:
+        return nothing
+    signed = (grey - background) / reach
+    strength = np.where(np.abs(signed) > SAME, np.abs(signed), 0)
+    strength = strength[strength.any(axis=(1, 2))]
+    if len(strength) == 0:
+        return nothing
+    return {
+        "background": background,
+        "ink": "lighter" if signed.sum() > 0 else "darker",
+        "ink_size": float(np.median([max(image[_box(image > 0)].shape) for image in strength])),
+        "stroke": round(float(np.median([_stroke(image) for image in strength])), 2),
+    }
+
+
+def check(path: str | Path) -> None:
+    """Raises PipelineError where the file isn't a picture that can be read to its end."""
+    _read(Path(path))
+
+
+def prepare(path: str | Path, seen: Mapping[str, Any]) -> Prepared:
+    """The picture as the model that `seen` describes wants it. Raises PipelineError where there is no ink in it."""
+    picture, steps = _read(Path(path))
+    shown = picture.copy()
+    shown.thumbnail((LONGEST_SHOWN, LONGEST_SHOWN))
+    if seen["background"] is None:
+        values, more = _resized_whole(picture, seen)
+    elif (values := _as_it_is(picture, seen)) is not None:
+        more = ["as it is"]
+    else:
+        values, more = _redrawn(picture, seen, path)
+    return Prepared(np.asarray(shown), values, (*steps, *more))
+
+
+def _read(path: Path) -> tuple[Image.Image, list[str]]:
+    """The picture upright, as 8-bit RGB, and what that took."""
+    if path.is_dir():
+        raise PipelineError(f"{path}: is a folder; name the pictures themselves")
+    if not path.exists():
+        raise PipelineError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise PipelineError(f"{path}: is empty")
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as opened:
+            opened.load()
+            turned = opened.getexif().get(0x0112, 1) != 1  # orientation
+            picture = ImageOps.exif_transpose(opened)
+            if picture.mode.startswith("I"):  # 16 bits
+                picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
+            if picture.mode == "F":
+                raise PipelineError(f"{path}: has fractions for pixels; save it with 8 bits a channel")
+            opaque, steps = _opaque(picture)
+    except UnidentifiedImageError:
+        raise PipelineError(f"{path}: is not a picture of a known kind; save it as PNG or JPEG") from None
+    except Image.DecompressionBombError:
+        raise PipelineError(f"{path}: has too many pixels; save it smaller") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise PipelineError(f"{path}: is not a whole picture ({error})") from error
+    return opaque, ["turned upright"] * turned + steps
+
+
+def _opaque(picture: Image.Image) -> tuple[Image.Image, list[str]]:
+    """RGB, what is transparent on white; on black where the drawing itself is white."""
+    if not picture.has_transparency_data:
+        return picture.convert("RGB"), []
+    picture = picture.convert("RGBA")
+    alpha = np.asarray(picture.getchannel("A"), np.float64)
+    if alpha.min() == 255:
+        return picture.convert("RGB"), []
+    light = np.average(np.asarray(picture.convert("L")), weights=alpha) if alpha.any() else 0
+    paper = "black" if light > 230 else "white"
+    canvas = Image.new("RGBA", picture.size, paper)
+    canvas.alpha_composite(picture)
+    return canvas.convert("RGB"), [f"transparency on {paper}"]
+
+
+def _resized_whole(picture: Image.Image, seen: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
+    """All of the picture, for models of photographs."""
+    height, width, channels = seen["shape"]
+    steps = []
+    if channels == 1:
+        if _is_colored(picture):
+            steps.append("colors to grey")
+        picture = picture.convert("L")
+    if picture.size != (width, height):
+        steps.append(f"resized from {picture.width}x{picture.height} to {width}x{height}")
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    fractions = np.asarray(picture, np.float32).reshape(height, width, channels) / 255
+    return _in_range(fractions, seen), steps or ["as it is"]
+
+
+def _as_it_is(picture: Image.Image, seen: Mapping[str, Any]) -> np.ndarray | None:
+    """(h, w, c) of a picture that has the size of the training images and their background already, else None."""
+    height, width, channels = seen["shape"]
+    if picture.size != (width, height) or _is_colored(picture):
+        return None
+    fractions = np.asarray(picture, np.float32)[..., :channels] / 255
+    border, background = _border(fractions[..., 0]), _fraction(seen["background"], seen)
+    if np.mean(np.abs(border - background) <= SAME) < 0.9 or np.ptp(fractions) < LOWEST_CONTRAST:
+        return None
+    return _in_range(fractions, seen)
+
+
+def _redrawn(picture: Image.Image, seen: Mapping[str, Any], path: str | Path) -> tuple[np.ndarray, list[str]]:
+    """The picture's ink alone, in the size, the place and the polarity of the training images."""
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
+    ink = _ink(np.asarray(picture, np.float32) / 255)
+    if ink is None:
+        raise PipelineError(f"{path}: is blank; nothing in it stands out from its background")
+    height, width, channels = seen["shape"]
+    steps = []
+    if ink.uneven:
+        steps.append("uneven light evened out")
+    if ink.dark != (seen["ink"] == "darker"):
+        steps.append("inverted: " + ("dark on light" if ink.dark else "light on dark"))
+    if ink.faint:
+        steps.append("faint ink strengthened")
+    strength = ink.strength[_box(ink.drawn)]
+    steps.append(f"cropped to the ink, {strength.shape[1]}x{strength.shape[0]}")
+    thickened = _thickened(strength, seen["ink_size"], seen["stroke"])
+    if thickened is not strength:
+        steps.append("strokes thickened")
+    rows, columns = thickened.shape
+    size = min(seen["ink_size"] / max(rows, columns), height / rows, width / columns)
+    target = (max(1, round(rows * size)), max(1, round(columns * size)))
+    scaled = _resized(thickened, target).clip(0, 1)
+    steps.append(f"scaled to {max(target)} of {(height, width)[target[1] > target[0]]} pixels")
+    frame = np.zeros((height, width), np.float32)
+    top, left = (
+        int(np.clip(round(full / 2 - center), 0, full - part))
+        for full, center, part in zip(frame.shape, ndimage.center_of_mass(scaled), target, strict=True)
+    )
+    frame[top : top + target[0], left : left + target[1]] = scaled
+    steps.append("centered by mass")
+    background = _fraction(seen["background"], seen)
+    full = 0.0 if seen["ink"] == "darker" else 1.0
+    fractions = background + frame * (full - background)
+    return _in_range(np.repeat(fractions[..., np.newaxis], channels, axis=-1), seen), steps
+
+
+def _ink(rgb: np.ndarray) -> Ink | None:
+    """What is drawn in a picture (height, width, 3) from 0 to 1, or None where nothing is."""
+    border = _border(rgb)
+    paper = np.median(border, axis=0)
+    low, high = np.percentile(border.mean(axis=-1), [20, 80])
+    uneven = bool(high - low > SAME)
+    if uneven:
+        paper = _paper(rgb)
+    # where there is less light, there is less contrast too
+    signed = (rgb - paper) / np.maximum(paper, 1 - paper)
+    strength = np.abs(signed).max(axis=-1)
+    middle = np.median(strength)
+    floor = float(middle + 5 * 1.4826 * np.median(np.abs(strength - middle)))  # the texture of the paper
+    strong = strength > max(_otsu(strength), floor)
+    if not strong.any():
+        return None
+    full = float(np.percentile(strength[strong], 75))
+    if full < LOWEST_CONTRAST:
+        return None
+    drawn = _without_specks((strength > max(SAME * full, floor)), strong, strength)
+    strength = np.where(drawn, (strength - floor) / (full - floor), 0).clip(0, 1)
+    dark = bool(signed.mean(axis=-1)[drawn & strong].sum() < 0)
+    return Ink(strength, drawn, dark, uneven, faint=full < 0.5)
+
+
+def _paper(rgb: np.ndarray) -> np.ndarray:
+    """The picture (height, width, 3) as it would be without what is drawn: the light on the paper."""
+    height, width = rgb.shape[:2]
+    size = 96 / max(height, width, 96)
+    small = _resized(rgb, (max(1, round(height * size)), max(1, round(width * size))))
+    around = max(small.shape[:2]) // 3
+    guess = ndimage.median_filter(small, size=(around, around, 1), mode="nearest")
+    off = np.abs(small - guess).max(axis=-1)
+    empty = (off <= max(_otsu(off), SAME)).astype(np.float32)[..., np.newaxis]
+    blurred = [ndimage.gaussian_filter(part, (around / 8, around / 8, 0)) for part in (small * empty, empty)]
+    paper = np.where(blurred[1] > 0.05, blurred[0] / np.maximum(blurred[1], 0.05), guess)
+    return _resized(paper, (height, width))
+
+
+def _without_specks(drawn: np.ndarray, strong: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    """drawn, less the spots that are nowhere strong or that hold less than a fiftieth of the largest one's ink."""
+    spots, count = ndimage.label(drawn, np.ones((3, 3)))
+    amounts = ndimage.sum_labels(strength * drawn, spots, range(count + 1))
+    reached = ndimage.maximum(strong, spots, range(count + 1)).astype(bool)
+    amounts[0], amounts[~reached] = 0, 0
+    return (amounts > amounts.max() / 50)[spots]
+
+
+def _thickened(strength: np.ndarray, ink_size: float, stroke: float) -> np.ndarray:
+    """Ink (height, width), with a margin and wider strokes where these would be too thin to be seen at ink_size."""
+    longer, width = max(strength.shape), _stroke(strength)
+    wanted = stroke / ink_size  # of the longer side
+    if width > THIN * wanted * longer:
+        return strength
+    radius = (wanted * longer - width) / (1 - wanted) / 2  # the longer side grows by as much as the strokes
+    padded = np.pad(strength, int(np.ceil(radius)))
+    distance = ndimage.distance_transform_edt(padded < 0.5)
+    return np.maximum(padded, (radius + 1 - distance).clip(0, 1))
+
+
+def _stroke(strength: np.ndarray) -> float:
+    """The width of the lines in ink (height, width): a line has half as much area for its outline as it is wide."""
+    padded = np.pad(strength, 1)
+    down, right = np.diff(padded, axis=0)[:, 1:], np.diff(padded, axis=1)[1:]
+    return float(2 * strength.sum() / np.hypot(down, right).sum())
+
+
+def _otsu(values: np.ndarray) -> float:
+    """The threshold between the two groups of values that differ most from each other."""
+    counts, edges = np.histogram(values, bins=256)
+    centers = (edges[:-1] + edges[1:]) / 2
+    below, total = np.cumsum(counts), np.cumsum(counts * centers)
+    above = below[-1] - below
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = below * above * (total / below - (total[-1] - total) / above) ** 2
+    return float(edges[1:][np.nanargmax(between[:-1])])
+
+
+def _border(images: np.ndarray) -> np.ndarray:
+    """(height, width, ...) -> (n, ...), each of the pixels at the edge once."""
+    inner = slice(1, -1)
+    return np.concatenate(
+        [images[0], images[-1, :] if len(images) > 1 else images[:0, 0], images[inner, 0], images[inner, -1]]
+    )
+
+
+def _box(drawn: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns (height, width) from the first to the last that has anything."""
+    rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """(height, width) or (height, width, channels) as floats of another height and width; antialiased."""
+    if image.ndim == 3:
+        return np.stack([_resized(image[..., channel], shape) for channel in range(image.shape[-1])], axis=-1)
+    picture = Image.fromarray(np.ascontiguousarray(image, np.float32))
+    shrinks = shape[0] < image.shape[0]
+    method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+    return np.asarray(picture.resize(shape[::-1], method))
+
+
+def _is_colored(picture: Image.Image) -> bool:
+    pixels = np.asarray(picture)
+    return bool((pixels != pixels[..., :1]).any())
+
+
+def _range(seen: Mapping[str, Any]) -> tuple[float, float]:
+    """(black, white) of the training images: a usual range that they nearly fill, else what they have."""
+    lowest, highest = seen["lowest"], seen["highest"]
+    for black, white in USUAL_RANGES:
+        if black <= lowest and highest <= white and highest - lowest > 0.8 * (white - black):
+            return black, white
+    return lowest, highest
+
+
+def _fraction(value: float, seen: Mapping[str, Any]) -> float:
+    """A pixel value of the training images, from 0 for black to 1 for white."""
+    black, white = _range(seen)
+    return (value - black) / (white - black)
+
+
+def _in_range(fractions: np.ndarray, seen: Mapping[str, Any]) -> np.ndarray:
+    """Pixels from 0 to 1 in the training images' range and type."""
+    black, white = _range(seen)
+    values = black + fractions * (white - black)
+    dtype = np.dtype(seen["dtype"])
+    return (np.rint(values) if np.issubdtype(dtype, np.integer) else values).astype(dtype)

@@ -1,0 +1,106 @@
+"""A finished run, read back from where it was logged."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import chdir, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import LifecycleStage, Run
+from mlflow.exceptions import MlflowException
+from omegaconf import DictConfig, OmegaConf
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline.contracts import History
+from pipeline.errors import PipelineError, first_line
+from pipeline.tracking.store import DATABASE, existing_client
+
+BY_EPOCH = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+
+
+@contextmanager
+def open_run(run_id: str, store: str = "mlruns", uri: str | None = None) -> Iterator["StoredRun"]:
+    """A run that finished, for as long as the block lasts.
+
+    Raises PipelineError where there is no such run, or it did not finish, or it is a sweep's own.
+    """
+    if uri is None and not (Path(store) / DATABASE).exists():
+        raise PipelineError(f"{Path(store) / DATABASE}: no such file; name the folder of the runs with --store")
+    around = nullcontext() if uri else chdir(Path(store).resolve().parent)  # a store's paths are relative to it
+    with around:
+        client = existing_client(Path(store).name, uri)
+        try:
+            run = client.get_run(run_id)
+        except MlflowException:
+            raise PipelineError(f"{run_id}: no such run in {uri or store}") from None
+        except SQLAlchemyError as error:
+            raise PipelineError(f"{uri or store}: {first_line(getattr(error, 'orig', None) or error)}") from error
+        tags = run.data.tags
+        if run.info.lifecycle_stage == LifecycleStage.DELETED:
+            raise PipelineError(f"{run_id}: was deleted; `mlflow gc` may have taken its files, restore it first")
+        if tags.get("kind") == "sweep":
+            raise PipelineError(f"{run_id}: is a sweep, not a run; take one of its trials, or promote its best")
+        if run.info.status != "FINISHED" or tags.get("state") != "complete":
+            state = tags.get("state", run.info.status.lower())
+            raise PipelineError(f"{run_id}: did not train to its end ({state}); there is no model to look at")
+        yield StoredRun(client, run)
+
+
+class StoredRun:
+    """What a run left in MLflow."""
+
+    def __init__(self, client: MlflowClient, run: Run) -> None:
+        self.client, self.run = client, run
+        self.run_id: str = run.info.run_id
+        self.artifacts = {item.path for item in client.list_artifacts(self.run_id)}
+
+    @property
+    def config(self) -> DictConfig:
+        return OmegaConf.create(self._text("config.yaml"))
+
+    def json(self, name: str) -> dict[str, Any] | None:
+        return json.loads(self._text(name)) if name in self.artifacts else None
+
+    def arrays(self, name: str) -> dict[str, np.ndarray] | None:
+        """Those of an .npz file; None where the run has no such file."""
+        if name not in self.artifacts:
+            return None
+        with np.load(self._file(name), allow_pickle=False) as loaded:
+            return {key: loaded[key] for key in loaded.files}
+
+    def history(self) -> History:
+        values = {
+            name: {point.step: point.value for point in self.client.get_metric_history(self.run_id, name)}
+            for name in BY_EPOCH
+        }
+        epochs = tuple({name: values[name][step] for name in BY_EPOCH} for step in sorted(values["val_accuracy"]))
+        once = self.run.data.metrics
+        return History(epochs, once["train_seconds"], once["images_per_second"])
+
+    def model(self) -> Any:
+        """The Keras model or scikit-learn pipeline; nothing is unpickled."""
+        source = f"{self.run.info.artifact_uri}/model"
+        if self.config.model.family == "network":
+            import mlflow.keras
+
+            return mlflow.keras.load_model(source)
+        import mlflow.sklearn
+
+        return mlflow.sklearn.load_model(source)
+
+    def add_figures(self, figures: Iterable[tuple[str, Figure]]) -> Iterator[tuple[str, bool]]:
+        """(name, was it added?): what the run already has stays as it is."""
+        for name, figure in figures:
+            new = f"{name}.png" not in self.artifacts
+            if new:
+                self.client.log_figure(self.run_id, figure, f"{name}.png")
+            yield name, new
+
+    def _text(self, name: str) -> str:
+        return Path(self._file(name)).read_text()
+
+    def _file(self, name: str) -> str:
+        return self.client.download_artifacts(self.run_id, name)
