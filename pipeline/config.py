@@ -117,8 +117,8 @@ ALWAYS = (
     Rule("dataset.split.val", _is_size, "a number of images, or a share above 0 and below 1"),
     Rule(
         "dataset.split.test",
-        lambda v: v is None or _is_size(v),
-        "a number of images, a share above 0 and below 1, or null for the source's own test split",
+        lambda v: v is None or _is_count(v, 0) or _is_size(v),
+        "a number of images, a share above 0 and below 1, 0 for none, or null for the source's own test split",
     ),
     Rule("dataset.split.stratify", lambda v: isinstance(v, bool), "true or false"),
     Rule("dataset.split.seed", lambda v: v is None or _is_count(v, 0), "a whole number of at least 0, or null"),
@@ -164,6 +164,19 @@ FAMILIES = {
         ),
     ),
 }
+
+
+NOT_TRAINED = ("hydra", "sweep", "executor", "tracking", "observers", "figures")  # what a result does not depend on
+
+
+def trained(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved part of a configuration that decides the result."""
+    keys = [key for key in cfg if key not in NOT_TRAINED and not OmegaConf.is_missing(cfg, key)]
+    nodes = {key: cfg[key] for key in keys}
+    return {
+        key: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+        for key, node in nodes.items()
+    }
 
 
 def check_choices(choices: DictConfig) -> None:
@@ -225,6 +238,8 @@ def _check_across(cfg: DictConfig) -> None:
         raise PipelineError(
             "train_on=train_val: must come without early_stopping and best_weights, which need unseen images"
         )
+    if cfg.dataset.split.test == 0 and cfg.evaluate == "test":
+        raise PipelineError("evaluate=test: must be val with dataset.split.test=0, which leaves no test split")
     if cfg.early_stopping.min_delta and cfg.early_stopping.patience is None:
         raise PipelineError(
             f"early_stopping.min_delta={cfg.early_stopping.min_delta}: must come with early_stopping.patience"

@@ -93,7 +93,7 @@ class Evaluation:
 class Calibration:
     """How far the highest probability can be believed: bins of equal width over [0, 1].
 
-    confidence, accuracy: (bins,) means, NaN where a bin is empty; count: (bins,); error: the expected calibration error.
+    confidence, accuracy: (bins,) means, NaN where a bin is empty; count: (bins,); error: the expected one.
     """
 
     confidence: np.ndarray

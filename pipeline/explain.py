@@ -1,4 +1,4 @@
-"""Figures of a finished run, drawn later from what it stored: `python -m pipeline.explain <run id> figures=barcodes`."""
+"""Figures of a finished run, drawn later from what it stored: `python -m pipeline.explain <run id> figures=all`."""
 
 import argparse
 from collections.abc import Sequence

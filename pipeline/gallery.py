@@ -1,4 +1,4 @@
-"""The figures of a finished run, by their names in conf/figures/: a function each, from what the run knows to figures."""
+"""The figures of a finished run, by their names in conf/figures/: from what the run knows, a function for each."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError
 
 MOST_DESCRIBED = 2_000  # training images are looked at for what they have in common
 SAME = 0.05  # of the range of pixel values: what differs less from the background is background
-LONGEST_SIDE = 1_200  # of a picture while its ink is looked for; a pen's line on a whole page is still 2 pixels wide
+LONGEST_SIDE = 800  # of a picture while its ink is looked for
 LONGEST_SHOWN = 400
 THIN = 0.5  # of the training images' usual stroke: thinner lines than they have
 LOWEST_CONTRAST = 0.08  # of black on white; pencil has 0.2, creases in the paper less than 0.05
@@ -40,6 +40,7 @@ class Ink:
     dark: bool
     uneven: bool  # the light
     faint: bool
+    at_border: float  # the share of the border's pixels that are drawn on
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
@@ -213,48 +214,74 @@ def _redrawn(picture: Image.Image, seen: Mapping[str, Any], path: str | Path) ->
 def _ink(rgb: np.ndarray) -> Ink | None:
     """What is drawn in a picture (height, width, 3) from 0 to 1, or None where nothing is."""
     border = _border(rgb)
-    paper = np.median(border, axis=0)
-    low, high = np.percentile(border.mean(axis=-1), [20, 80])
-    uneven = bool(high - low > SAME)
-    if uneven:
-        paper = _paper(rgb)
+    brightness = border.mean(axis=-1)
+    over = brightness > _otsu(brightness)
+    most = over if over.mean() > 0.5 else ~over  # the rest is ink that reaches the border, or shadow
+    flat = _against(np.median(border[most], axis=0), rgb)
+    if np.ptp(brightness) <= SAME:
+        return flat
+    even = _against(_paper(rgb), rgb)
+    if np.ptp(np.percentile(brightness[most], [5, 95])) > SAME or (
+        even and flat and even.at_border < flat.at_border / 2
+    ):
+        return replace(even, uneven=True) if even else None
+    return flat
+
+
+def _against(paper: np.ndarray, rgb: np.ndarray) -> Ink | None:
+    """What stands out from paper, one color (3,) or one for each pixel (height, width, 3)."""
     # where there is less light, there is less contrast too
     signed = (rgb - paper) / np.maximum(paper, 1 - paper)
-    strength = np.abs(signed).max(axis=-1)
-    middle = np.median(strength)
-    floor = float(middle + 5 * 1.4826 * np.median(np.abs(strength - middle)))  # the texture of the paper
-    strong = strength > max(_otsu(strength), floor)
+    if _texture(signed) > LOWEST_CONTRAST:
+        signed = ndimage.gaussian_filter(signed, (1, 1, 0))
+    strength, floor = np.abs(signed).max(axis=-1), _texture(signed)
+    strong = _in_one_piece(strength > max(_otsu(strength), floor), strength)
     if not strong.any():
         return None
     full = float(np.percentile(strength[strong], 75))
     if full < LOWEST_CONTRAST:
         return None
-    drawn = _without_specks((strength > max(SAME * full, floor)), strong, strength)
+    # the soft edges of the lines belong to them, the lines of the paper that cross them don't
+    near = ndimage.distance_transform_edt(~strong) <= max(2, max(strong[_box(strong)].shape) / 20)
+    drawn = near & (strength > max(SAME * full, floor))
+    dark = bool(signed.mean(axis=-1)[strong].sum() < 0)
     strength = np.where(drawn, (strength - floor) / (full - floor), 0).clip(0, 1)
-    dark = bool(signed.mean(axis=-1)[drawn & strong].sum() < 0)
-    return Ink(strength, drawn, dark, uneven, faint=full < 0.5)
+    return Ink(strength, drawn, dark, uneven=False, faint=full < 0.5, at_border=float(_border(drawn).mean()))
+
+
+def _texture(signed: np.ndarray) -> float:
+    """How far the paper itself differs from its color: five standard deviations of what most pixels do."""
+    strength = np.abs(signed).max(axis=-1)
+    middle = np.median(strength)
+    return float(middle + 5 * 1.4826 * np.median(np.abs(strength - middle)))
 
 
 def _paper(rgb: np.ndarray) -> np.ndarray:
-    """The picture (height, width, 3) as it would be without what is drawn: the light on the paper."""
+    """The picture (height, width, 3) as it would be without what is drawn: the light on the paper, shadows included."""
     height, width = rgb.shape[:2]
-    size = 96 / max(height, width, 96)
-    small = _resized(rgb, (max(1, round(height * size)), max(1, round(width * size))))
-    around = max(small.shape[:2]) // 3
-    guess = ndimage.median_filter(small, size=(around, around, 1), mode="nearest")
-    off = np.abs(small - guess).max(axis=-1)
-    empty = (off <= max(_otsu(off), SAME)).astype(np.float32)[..., np.newaxis]
-    blurred = [ndimage.gaussian_filter(part, (around / 8, around / 8, 0)) for part in (small * empty, empty)]
-    paper = np.where(blurred[1] > 0.05, blurred[0] / np.maximum(blurred[1], 0.05), guess)
-    return _resized(paper, (height, width))
+    shrunk = [_resized(rgb, _within(rgb.shape[:2], longest)) for longest in (64, 400)]
+    around = max(shrunk[0].shape) // 3
+    off = shrunk[0] - ndimage.median_filter(shrunk[0], size=(around, around, 1), mode="nearest")
+    remove = ndimage.grey_closing if (off**3).sum() < 0 else ndimage.grey_opening  # dark lines, light lines
+    window = max(shrunk[1].shape) // 4  # wider than any line
+    padded = np.pad(shrunk[1], [(window, window), (window, window), (0, 0)], mode="edge")  # shadows go on outside
+    cleared = remove(padded, size=(window, window, 1))[window:-window, window:-window]
+    return _resized(cleared, (height, width))
 
 
-def _without_specks(drawn: np.ndarray, strong: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """drawn, less the spots that are nowhere strong or that hold less than a fiftieth of the largest one's ink."""
-    spots, count = ndimage.label(drawn, np.ones((3, 3)))
-    amounts = ndimage.sum_labels(strength * drawn, spots, range(count + 1))
-    reached = ndimage.maximum(strong, spots, range(count + 1)).astype(bool)
-    amounts[0], amounts[~reached] = 0, 0
+def _in_one_piece(strong: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    """strong, less spots with under a fiftieth of the largest one's ink, and what comes in from outside the picture."""
+    spots, count = ndimage.label(strong, np.ones((3, 3)))
+    if count == 0:
+        return strong
+    amounts = ndimage.sum_labels(strength, spots, np.arange(count + 1))
+    amounts[0] = 0
+    along = np.bincount(_border(spots), minlength=count + 1) / len(_border(spots))
+    inside = amounts * (along == 0)
+    outside = along > 0.1
+    largest = int(inside.argmax())
+    if inside[largest] and max(strong[_box(spots == largest)].shape) > max(strong.shape) / 10:
+        amounts[outside] = 0  # a table's edge, a finger
     return (amounts > amounts.max() / 50)[spots]
 
 
@@ -280,6 +307,8 @@ def _stroke(strength: np.ndarray) -> float:
 def _otsu(values: np.ndarray) -> float:
     """The threshold between the two groups of values that differ most from each other."""
     counts, edges = np.histogram(values, bins=256)
+    if values.min() == values.max():
+        return float(values.max())
     centers = (edges[:-1] + edges[1:]) / 2
     below, total = np.cumsum(counts), np.cumsum(counts * centers)
     above = below[-1] - below
@@ -300,6 +329,12 @@ def _box(drawn: np.ndarray) -> tuple[slice, slice]:
     """The rows and columns (height, width) from the first to the last that has anything."""
     rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _within(shape: tuple[int, int], longest: int) -> tuple[int, int]:
+    """(height, width) made smaller where a side is longer than that."""
+    scale = min(1, longest / max(shape))
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
 def _resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -11,8 +11,8 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 from optuna.study import Study
 
+from pipeline.config import NOT_TRAINED, trained
 from sweeps import study
-from sweeps.compose import NOT_TRAINED, trained
 from sweeps.loop import Plan
 from sweeps.space import as_typed, overrides
 

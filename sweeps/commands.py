@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 import sweeps.report as reports
+from pipeline.config import trained
 from pipeline.errors import PipelineError
 from sweeps import best, slots, space, study, trial
-from sweeps.compose import trained
 from sweeps.contracts import Summary
 from sweeps.loop import Plan
 from sweeps.sweep import make_plan, places_of

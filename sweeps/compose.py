@@ -5,16 +5,15 @@ import json
 import pickle
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
-NOT_TRAINED = ("hydra", "sweep", "executor", "tracking", "observers", "figures")  # what a result does not depend on
+from pipeline.config import trained
 
 
 def composer(loader: ConfigLoader, master: DictConfig) -> Callable[[Sequence[str]], DictConfig]:
@@ -56,16 +55,6 @@ def composer_of_runs(loader: ConfigLoader, master: DictConfig) -> Callable[[Sequ
 
 def _is_plain(override: Override) -> bool:
     return override.package is None and not override.is_delete() and not override.is_hydra_override()
-
-
-def trained(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved part of a configuration that decides the result."""
-    keys = [key for key in cfg if key not in NOT_TRAINED and not OmegaConf.is_missing(cfg, key)]
-    nodes = {key: cfg[key] for key in keys}
-    return {
-        key: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-        for key, node in nodes.items()
-    }
 
 
 def digest(cfg: DictConfig) -> str:

@@ -21,9 +21,10 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from pipeline.config import trained
 from pipeline.errors import PipelineError
 from sweeps import best, report, sampling, settings, slots, space, study, tracking, trial
-from sweeps.compose import composer, composer_of_runs, digest, trained
+from sweeps.compose import composer, composer_of_runs, digest
 from sweeps.loop import Active, Loop, Plan
 from sweeps.view import view
 

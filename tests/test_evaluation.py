@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation import evaluate
+from pipeline.evaluation import calibrate, evaluate
 
 NAMES = ("a", "b", "c")
 
@@ -31,3 +31,15 @@ def test_a_class_that_the_split_lacks_keeps_its_row() -> None:
 
 def test_a_certain_mistake_costs_much_but_not_infinity() -> None:
     assert np.isfinite(evaluate(np.array([0]), np.array([[0.0, 1.0, 0.0]]), NAMES).loss)
+
+
+def test_the_calibration_error_is_the_mean_gap_between_confidence_and_accuracy() -> None:
+    probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.4, 0.6], [0.35, 0.65], [0.0, 1.0]])
+    labels = np.array([0, 1, 1, 0, 1])
+    found = calibrate(labels, probabilities, bins=10)
+    np.testing.assert_array_equal(found.count, [0, 0, 0, 0, 0, 1, 1, 0, 0, 3])
+    assert found.accuracy[9] == pytest.approx(2 / 3)
+    assert found.confidence[9] == pytest.approx((0.95 + 0.95 + 1) / 3)
+    assert np.isnan(found.accuracy[0])
+    assert found.error == pytest.approx((0.4 + 0.65 + 0.9) / 5)
+    assert calibrate(np.array([0, 0]), np.array([[1.0, 0.0], [1.0, 0.0]])).error == 0

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from conftest import configuration
 
 from pipeline import datasets, interpret
@@ -59,3 +60,29 @@ def test_every_kind_of_convolution_shows_its_kernels() -> None:
     }
     maps = interpret.feature_maps(model, np.zeros((2, 12, 12, 3), np.float32))
     assert list(maps) == ["depthwise", "separable", "transpose"]
+
+
+def test_a_barcode_is_each_maps_average() -> None:
+    cfg = configuration("model=barcode_cnn")
+    data = datasets.load(cfg.dataset)
+    model = network.build(cfg, data)
+    images = data.test.images[:3]
+    codes = interpret.barcodes(model, images)
+    np.testing.assert_allclose(codes, interpret.feature_maps(model, images)["conv3"].mean(axis=(1, 2)), atol=1e-5)
+    assert interpret.barcodes(network.build(configuration("model=cnn"), data), images) is None
+
+
+def test_distances_within_a_class_and_between_classes() -> None:
+    codes = np.array([[0.0, 0], [0, 2], [10, 0], [10, 2]])
+    within, between = interpret.distances(codes, np.array([0, 0, 1, 1]))
+    assert within == pytest.approx(2)
+    assert between == pytest.approx((10 + 10 + 2 * np.hypot(10, 2)) / 4)
+
+
+def test_edge_detection_is_blind_to_flat_areas() -> None:
+    image = np.zeros((8, 8))
+    image[:, 4:] = 5
+    kernels = interpret.random_kernels(count=2, seed=0)
+    assert kernels.shape == (3, 3, 3)
+    edges = interpret.convolve(image, kernels)[-1]
+    assert set(np.flatnonzero(edges.any(axis=0))) == {3, 4}

@@ -13,6 +13,7 @@ from pipeline.errors import PipelineError
 
 def split(source: Source, cfg: DictConfig, limit: int | None) -> tuple[Split, Split, Split]:
     """(training, validation, test). With cfg.test a size, the source's own test split is pooled with the rest first.
+    With 0 the test split is empty.
 
     Raises PipelineError where the sizes ask for more than there is.
     """
@@ -49,7 +50,7 @@ def _count(size: float, total: int) -> int:
 
 def _cut(rows: np.ndarray, last: int, labels: np.ndarray, cfg: DictConfig, key: str) -> tuple[np.ndarray, np.ndarray]:
     """(the rest, `last` rows): drawn at random by cfg.seed, or the last in order where it is null."""
-    if last == 0 and key == "limit":
+    if last == 0 and key != "split.val":
         return rows, rows[:0]
     if not 0 < last < len(rows):
         raise PipelineError(f"dataset.{key}: {last} of {len(rows)} images; must leave at least one on either side")

@@ -38,7 +38,7 @@ def barcodes(
         10,
         height + 1.9,
         f"Barcodes: {codes.shape[1]} values for each image",
-        f"{_distances(within, between)};{which} {per_class} images each.",
+        f"{_distances(within, between)};{which} {per_class} images of each class.",
     )
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=[0.45, height])
     low = min(0.0, float(average.min()))
@@ -64,6 +64,8 @@ def barcodes(
 
 
 def _distances(within: float, between: float) -> str:
-    """How far barcodes are apart, in words."""
-    words = f"Euclidean distance of two barcodes: {within:.3g} within a class, {between:.3g} between classes"
-    return f"{words}, {between / within:.1f} times as far apart" if within > 0 and np.isfinite(between) else words
+    """How far barcodes are apart, in words; NaN where there are no two of one class, or of two."""
+    known = [(distance, name) for distance, name in ((within, "within a class"), (between, "between classes"))]
+    words = ", ".join(f"{distance:.3g} {name}" for distance, name in known if np.isfinite(distance))
+    ratio = f", {between / within:.1f} times as far apart" if within > 0 and np.isfinite(between) else ""
+    return f"mean Euclidean distance of two barcodes: {words or 'unknown'}{ratio}"

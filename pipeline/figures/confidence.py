@@ -13,39 +13,36 @@ LINES = "#e6e9ed"
 def confidence(labels: np.ndarray, probabilities: np.ndarray, split: str) -> Figure:
     """How large the top probability is, of all predictions and of the wrong ones; labels (n,), probabilities (n, k)."""
     top, wrong = probabilities.max(axis=1), probabilities.argmax(axis=1) != labels
-    if not wrong.any():
-        said = f"none of {len(top):,} predictions is wrong"
-    else:
+    said = f"none of {len(top):,} predictions is wrong; dashed: the median"
+    if wrong.any():
         bold = int((top[wrong] > 0.9).sum())
-        said = f"{int(wrong.sum()):,} of {len(top):,} predictions are wrong, {bold:,} of them with more than 0.9"
-    figure = blank(
-        10,
-        4.4,
-        f"Confidence of the predictions, {split} split",
-        f"{said}. Each histogram by itself has area 1, so that few and many can be compared; dashed: medians.",
-    )
+        said = (
+            f"{int(wrong.sum()):,} of {len(top):,} predictions {'is' if wrong.sum() == 1 else 'are'} wrong, "
+            f"{f'{bold:,}' if bold else 'none'} of them surer than 0.9. "
+            "Each histogram has area 1, so that few compare with many; dashed: medians"
+        )
+    figure = blank(10, 4.4, f"Confidence of the predictions, {split} split", f"{said}.")
     axes = figure.subplots()
     edges = np.linspace(0, 1, 41)
-    heights = []
+    densities = []
     for values, name, color in ((top, "all", TRAINING), (top[wrong], "wrong", VALIDATION)):
         if not len(values):
             continue
         density, _ = np.histogram(np.clip(values, 0, 1), edges, density=True)
-        heights.append(density)
+        densities.append(density)
         median = float(np.median(values))
         label = f"{name} ({len(values):,}), median {median:.3f}"
         axes.stairs(density, edges, color=color, fill=True, alpha=0.22)
         axes.stairs(density, edges, color=color, linewidth=1.6, label=label)
         axes.axvline(median, color=color, linewidth=1.4, linestyle="--")
-    found = np.concatenate(heights)
-    lowest, highest = found[found > 0].min(), found.max()
-    if highest > 12 * np.max(heights[-1]) or highest > 12:
-        axes.set_yscale("log")  # most predictions are sure: their peak would press all others flat
-        axes.set_ylim(lowest / 2, 2 * highest)
+    found = np.concatenate(densities)
+    if found.max() > 12:
+        axes.set_yscale("log")  # where most are sure, their peak would press all others flat
+        axes.set_ylim(found[found > 0].min() / 2, 2 * found.max())
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlim(max(0.0, float(np.floor(20 * top.min()) / 20)), 1.005)
-    axes.set_xlabel("probability of the predicted class", color=INK)
+    axes.set_xlabel("confidence: the probability of the predicted class", color=INK)
     axes.set_ylabel("density", color=INK)
     axes.grid(axis="y", color=LINES, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -85,7 +82,7 @@ def reliability(calibration: Calibration, split: str) -> Figure:
         lower.yaxis.set_minor_locator(NullLocator())
     lower.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     lower.set_xlim(0, 1)
-    lower.set_xlabel("probability of the predicted class", color=INK)
+    lower.set_xlabel("confidence: the probability of the predicted class", color=INK)
     lower.set_ylabel("predictions", color=INK)
     for axes in (upper, lower):
         axes.grid(axis="y", color=LINES, linewidth=0.8)
@@ -97,8 +94,8 @@ def reliability(calibration: Calibration, split: str) -> Figure:
 def _direction(balance: float, error: float) -> str:
     """In words: balance is the mean confidence less the accuracy, error the mean distance of the two by bin."""
     if error < 0.0005:
-        return "as sure as it is right"
+        return "the model is as sure as it is right"
     if abs(balance) < 0.5 * error:
-        return "too sure in some bins, not sure enough in others"
-    words = "overconfident, surer than right" if balance > 0 else "underconfident, right more often than sure"
-    return f"{words}, by {100 * abs(balance):.1f} points on average"
+        return "the model is too sure in some bins, not sure enough in others"
+    word = "overconfident" if balance > 0 else "underconfident"
+    return f"the model is {word}, by {100 * abs(balance):.1f} percentage points on average"

@@ -52,16 +52,17 @@ def samples(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], 
 
 def class_counts(counts: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Figure:
     """Split name -> (classes,) how many images each class has in it, as bars side by side."""
-    names, classes = short(class_names), len(class_names)
+    names, classes = short(class_names, 18), len(class_names)
     (first, of_first), *_ = counts.items()
     shares = of_first / max(of_first.sum(), 1)
     least, most = int(shares.argmin()), int(shares.argmax())
-    spread = f"the smallest class, {names[least]}, has {_percent(shares[least])} of the {first} images"
+    rare, common = short([class_names[least], class_names[most]], 14)
+    spread = f"the smallest class, {rare}, has {_percent(shares[least])} of the {first} images"
     figure = blank(
         10,
         4.4,
         "Images of each class",
-        f"{spread}, the largest, {names[most]}, has {_percent(shares[most])}; "
+        f"{spread}, the largest, {common}, has {_percent(shares[most])}; "
         f"dotted: where all would be equal, {_percent(1 / classes)}.",
     )
     axes = figure.subplots()
@@ -72,7 +73,7 @@ def class_counts(counts: Mapping[str, np.ndarray], class_names: Sequence[str]) -
         bars = axes.bar(places, values, 0.94 * width, color=color, label=f"{split} ({int(values.sum()):,})")
         axes.axhline(values.mean(), color=color, linewidth=0.9, linestyle=":")
         room = 9 * width / classes  # inches
-        texts = [f"{value:,}" for value in values]
+        texts = [f"{value:,.0f}" for value in values]
         if room > 0.11:
             style = {"rotation": 0 if max(map(len, texts)) * 0.065 < room else 90, "fontsize": 7, "color": INK}
             style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
@@ -132,11 +133,11 @@ def filtered(image: np.ndarray, kernels: np.ndarray, maps: np.ndarray, names: Se
     The last kernel, edge detection, is set apart from the others, random ones.
     """
     names, others = short(names), len(kernels) - 1
-    rows = 1 if others <= 5 else 2
+    rows = max(1, math.ceil(others / 5))
     columns = max(1, math.ceil(others / rows))
     figure = blank(
         10,
-        4.3 if rows == 2 else 3.2,
+        max(3.2, 0.84 + 1.73 * rows),
         "What a kernel makes of an image",
         "random kernels blur the digit, edge detection finds its outline. Kernels: red positive, blue negative; "
         "below each its map, from black, the lowest value, to white.",
@@ -190,8 +191,9 @@ def pictures(images: np.ndarray) -> np.ndarray:
 
 
 def short(names: Sequence[str], longest: int = 22) -> list[str]:
-    """Names for labels: a very long one would leave no room for what it labels."""
-    return plain([name if len(name) <= longest else f"{name[: longest - 1]}…" for name in names])
+    """Names for labels. A very long one is cut in the middle, as names often differ at their ends."""
+    half = longest // 2
+    return plain([name if len(name) <= longest else f"{name[: half - 1]}…{name[half - longest :]}" for name in names])
 
 
 def _name_x(axes: Axes, names: Sequence[str], inches: float) -> None:
@@ -205,4 +207,4 @@ def _name_x(axes: Axes, names: Sequence[str], inches: float) -> None:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f} %" if share >= 0.01 or not share else f"{100 * share:.1g} %"

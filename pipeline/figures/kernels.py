@@ -7,6 +7,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.figures.style import INK, bare, blank, grid_shape, label_tiles, plain, tile
 
@@ -64,6 +65,7 @@ def kernels_before_after(before: np.ndarray, after: np.ndarray, layer: str) -> F
     numbers = [str(number) for number in range(count)]
     roomy = columns <= 8 and np.isfinite(changes).all()
     changed = [f"{number}: {100 * change:.0f} %" for number, change in zip(numbers, changes, strict=False)]
+    figure.get_layout_engine().set(wspace=0.12)
     both = figure.subplots(1, 2)
     titles = ("before", f"after{', with the change of each' if roomy else ''}")
     for axes, images, labels, title in zip(both, pair, (numbers, changed if roomy else numbers), titles, strict=True):
@@ -82,7 +84,7 @@ def weight_matrix(weights: np.ndarray, layer: str, names: Sequence[str] | None =
     limit = float(np.percentile(np.abs(weights), 99.8)) or 1.0  # single weights may stand far out
     figure = blank(
         10,
-        min(max(1.5 + 0.3 * units, 3.0), 7.0),
+        min(max(1.5 + 0.3 * units, 3.0), 7.0 if names is None else 10.0),
         f"Weights of {layer}",
         f"{inputs} inputs to {units} units: red speaks for a unit, blue against it; "
         f"the largest weight has the size {np.abs(weights).max():.3g}.",
@@ -90,12 +92,16 @@ def weight_matrix(weights: np.ndarray, layer: str, names: Sequence[str] | None =
     axes = figure.subplots()
     image = axes.imshow(weights.T, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
     if names is not None:
-        axes.set_yticks(range(units), plain(names))
+        axes.set_yticks(range(units), plain(names), fontsize=9 if units <= 26 else 8)
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(20, integer=True))
     axes.set_xlabel("input", color=INK)
     axes.set_ylabel("unit", color=INK)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.tick_params(length=0, labelsize=9)
+    axes.tick_params(length=0)
+    axes.tick_params(axis="x", labelsize=9)
     _color_bar(figure, image, axes)
     return figure
 

@@ -22,16 +22,17 @@ MEASURES = (
 
 def class_report(report: Mapping[str, Any], class_names: Sequence[str], split: str) -> Figure:
     """Precision, recall and F1 of each class, from scikit-learn's classification_report as a dictionary."""
-    names, rows = short(class_names), [report[name] for name in class_names]
+    names, rows = short(class_names, 18), [report[name] for name in class_names]
     scores = [row["f1-score"] for row in rows]
     worst, best = int(np.argmin(scores)), int(np.argmax(scores))
+    weak, strong = short([class_names[worst], class_names[best]], 14)
     classes = len(rows)
     figure = blank(
         10,
         max(1.5 + classes * (0.34 if classes <= 20 else 0.2), 2.8),
         f"Precision, recall and F1 by class, {split} split",
-        f"F1 from {scores[worst]:.3f} ({names[worst]}) to {scores[best]:.3f} ({names[best]}), mean {np.mean(scores):.3f}, dotted. "
-        "Precision: how many taken for the class are of it; recall: how many of the class are found.",
+        f"F1 from {scores[worst]:.3f} ({weak}) to {scores[best]:.3f} ({strong}), mean {np.mean(scores):.3f}, dotted. "
+        "Precision: share of the class in what is taken for it; recall: share of it found.",
     )
     axes = figure.subplots()
     places = np.arange(classes)
@@ -75,7 +76,11 @@ def mistakes(
     shown = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")[:count]]
     title = f"The surest mistakes, {split} split"
     if not len(shown):
-        return _nothing(title, f"none of {len(labels):,} images", "No mistakes: every prediction is right.")
+        return _nothing(
+            title,
+            f"0 of {len(labels):,} images are misclassified",
+            "No mistakes: every prediction is right.",
+        )
     columns = min(len(shown), 4 if max(map(len, names)) <= 4 else 3)
     rows = math.ceil(len(shown) / columns)
     bars = len(_chosen(probabilities[0], 0))
@@ -84,7 +89,7 @@ def mistakes(
         10,
         0.9 + rows * max(1.75, 0.13 * bars + 0.45),
         title,
-        f"{len(wrong):,} of {len(labels):,} images are taken for something else{which}. "
+        f"{len(wrong):,} of {len(labels):,} images are misclassified{which}. "
         f"Bars: the probability of {'each class' if bars == len(names) else f'{bars} classes'}; "
         "blue: the true one, orange: the predicted one.",
     )
@@ -110,26 +115,28 @@ def sample_probabilities(
 ) -> Figure:
     """One image (height, width, channels) and the probability of each class (classes,)."""
     names, predicted = short(class_names), int(probabilities.argmax())
-    verdict = "rightly" if predicted == label else f"though it is {names[label]}"
     bars = len(_chosen(probabilities, label))
-    figure = blank(
-        10,
-        max(0.9 + 0.28 * bars, 3.4),
-        f"One image, taken for {names[predicted]}",
-        f"{verdict}, with probability {probabilities[predicted]:.4f}"
-        f"{'' if bars == len(names) else f'; the {bars} most probable of {len(names)} classes'}.",
-    )
+    which = "each class" if bars == len(names) else f"the {bars} most probable of {len(names)} classes"
+    verdict, colors = f"{names[label]}, taken for {names[predicted]}", "blue: the true one, orange: the predicted one"
+    if predicted == label:
+        verdict, colors = f"{names[label]}, recognized", "blue: the true one, which is predicted"
+    figure = blank(10, max(1.2 + 0.28 * bars, 3.4), f"One image: {verdict}", f"the probability of {which}; {colors}.")
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.7])
     left.imshow(pictures(image[None])[0])
     bare(left)
-    _bars(right, probabilities, names, label, 9.5, all_written=True)
+    _bars(right, probabilities, names, label, 9.5, digits=3)
+    right.set_xlim(0, 1.08)
+    right.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    right.tick_params(axis="x", length=0, labelsize=8.5, labelcolor=FAINT)
+    right.grid(axis="x", color="#eceff2", linewidth=0.8)
+    right.set_axisbelow(True)
     return figure
 
 
 def _bars(
-    axes: Axes, probabilities: np.ndarray, names: Sequence[str], label: int, size: float, all_written: bool = False
+    axes: Axes, probabilities: np.ndarray, names: Sequence[str], label: int, size: float, digits: int = 2
 ) -> None:
-    """Probabilities by class, from above; the true class and the predicted one in colors of their own."""
+    """Probabilities by class, from above; the true class and the predicted one in colors and numbers."""
     chosen, predicted = _chosen(probabilities, label), int(probabilities.argmax())
     colors = {predicted: VALIDATION, label: TRAINING}  # a right one is blue
     values = probabilities[chosen]
@@ -138,14 +145,12 @@ def _bars(
     for tick, number in zip(axes.get_yticklabels(), chosen, strict=True):
         tick.set(color=colors.get(number, FAINT), fontweight="bold" if number in colors else "normal")
     for place, number in enumerate(chosen):
-        if all_written or number in colors:
-            color = colors.get(number, FAINT)
-            text = f" {probabilities[number]:.{3 if all_written else 2}f}"
+        if digits > 2 or number in colors:
+            text, color = f" {probabilities[number]:.{digits}f}", colors.get(number, FAINT)
             axes.text(probabilities[number], place, text, va="center", fontsize=size, color=color)
-    axes.set_xlim(0, 1.28 if not all_written else 1.1)
+    axes.set_xlim(0, 1.28)
     axes.set_ylim(len(chosen) - 0.4, -0.6)
-    bare_keeping_names = axes.spines[["top", "right", "bottom"]]
-    bare_keeping_names.set_visible(False)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.set_xticks([])
     axes.spines["left"].set_color("#c8ced6")
     axes.tick_params(axis="y", length=0, pad=2)

@@ -1,6 +1,7 @@
 """The store: an SQLite file with artifacts beside it, made once under a lock, or a server's."""
 
 import logging
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -54,7 +55,8 @@ def existing_client(store: str, uri: str | None) -> MlflowClient:
 
 
 def _quiet() -> None:
-    """What goes wrong is raised, and said in one line."""
+    """What goes wrong is raised, and said in one line; a bar for every file that is read would hide it."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for noisy in ("mlflow", "alembic", "sqlalchemy"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 

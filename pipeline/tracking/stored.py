@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import chdir, contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,32 @@ def open_run(run_id: str, store: str = "mlruns", uri: str | None = None) -> Iter
         yield StoredRun(client, run)
 
 
+@contextmanager
+def finished_runs(store: str) -> Iterator[list["StoredRun"]]:
+    """All runs of a store that trained to their end, the latest first; none where there is no store."""
+    folder = Path(store).resolve()
+    if not (folder / DATABASE).exists():
+        yield []
+        return
+    with chdir(folder.parent):
+        client = existing_client(folder.name, None)
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        query = "tags.kind = 'run' and tags.state = 'complete' and attributes.status = 'FINISHED'"
+        runs = client.search_runs(experiments, query, max_results=50_000, order_by=["attributes.start_time DESC"])
+        yield [StoredRun(client, run) for run in runs]
+
+
 class StoredRun:
     """What a run left in MLflow."""
 
     def __init__(self, client: MlflowClient, run: Run) -> None:
         self.client, self.run = client, run
         self.run_id: str = run.info.run_id
-        self.artifacts = {item.path for item in client.list_artifacts(self.run_id)}
+
+    @cached_property
+    def artifacts(self) -> set[str]:
+        """The names at the run's root."""
+        return {item.path for item in self.client.list_artifacts(self.run_id)}
 
     @property
     def config(self) -> DictConfig:

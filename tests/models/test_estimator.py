@@ -5,10 +5,10 @@ import pytest
 from conftest import configuration
 from sklearn.preprocessing import StandardScaler
 
-from pipeline import datasets
+from pipeline import datasets, interpret
 from pipeline.errors import PipelineError
 from pipeline.models import estimator
-from pipeline.training.estimator import prepare
+from pipeline.training.estimator import fit, prepare
 
 
 def test_it_sees_the_datasets_own_scaling() -> None:
@@ -45,3 +45,34 @@ def test_a_value_it_refuses_is_refused_before_a_run_begins() -> None:
     data = datasets.load(cfg.dataset)
     with pytest.raises(PipelineError, match=r"model=sgd_classifier: The 'loss' parameter of SGDClassifier must be"):
         prepare(estimator.build(cfg, data), data, cfg)
+
+
+@pytest.mark.parametrize("name", ["linear_svc", "random_forest", "svc_rbf", "knn"])
+def test_predicting_in_blocks_on_all_cores_is_predicting(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimator, "AT_ONCE", 64)
+    cfg = configuration(f"model={name}", "dataset=digits", "model.fit_limit=null")
+    data = datasets.load(cfg.dataset)
+    model = estimator.build(cfg, data).fit(estimator.rows(data.train.images), data.train.labels)
+    probabilities = estimator.predict(model, data.test.images)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    agreeing = probabilities.argmax(axis=1) == model.predict(estimator.rows(data.test.images))
+    assert agreeing.mean() > 0.99  # pairwise votes break their ties by margin
+    assert (probabilities.argmax(axis=1) == data.test.labels).mean() > 0.9
+
+
+def test_a_limit_fits_to_a_part_with_every_class_in_it_and_says_so(capsys: pytest.CaptureFixture) -> None:
+    cfg = configuration("model=knn", "dataset=digits", "model.fit_limit=200")
+    data = datasets.load(cfg.dataset)
+    model = estimator.build(cfg, data)
+    fit(model, data, cfg, [])
+    assert model[-1].n_samples_fit_ == 200
+    assert len(model[-1].classes_) == 10
+    assert "fitting knn to 200 images" in capsys.readouterr().out
+
+
+def test_one_linear_machine_for_each_class_is_counted_and_shown_as_one() -> None:
+    cfg = configuration("model=linear_svc", "dataset=digits")
+    data = datasets.load(cfg.dataset)
+    model = estimator.build(cfg, data).fit(estimator.rows(data.train.images), data.train.labels)
+    assert estimator.count_weights(model) == 10 * 65
+    assert interpret.weight_maps(model, data.image_shape)["coefficients"].shape == (10, 8, 8, 1)

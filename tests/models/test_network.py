@@ -22,12 +22,14 @@ def dataset(height: int = 28, width: int = 28, channels: int = 1, classes: int =
 NETWORKS = [path.stem for path in sorted((CONF / "model").glob("*.yaml")) if "family: network" in path.read_text()]
 
 
-@pytest.mark.parametrize(
-    ("model", "weights"), [("cnn_dropout", 260_476), ("cnn", 108_618), ("mlp", 109_386), ("softmax_regression", 7_850)]
-)
-def test_weights_are_exactly_those_of_the_references(model: str, weights: int) -> None:
-    built = network.build(configuration(f"model={model}"), dataset())
-    assert network.count_weights(built) == weights
+def test_a_normalization_layer_knows_the_training_images_as_they_reach_it() -> None:
+    images = dataset().train.images / 255
+    layer = network.build(configuration("model=barcode_cnn"), dataset()).get_layer("normalization")
+    assert float(layer.mean[0, 0, 0, 0]) == pytest.approx(images.mean(), abs=1e-4)
+    assert float(layer.variance[0, 0, 0, 0]) == pytest.approx(images.var(), abs=1e-4)
+    given = "model.layers.normalization={_target_: keras.layers.Normalization, mean: 0.1, variance: 4}"
+    own = network.build(configuration("model=barcode_cnn", given), dataset()).get_layer("normalization")
+    assert float(np.ravel(own.mean)[0]) == pytest.approx(0.1), "a mean of its own stays"
 
 
 @pytest.mark.parametrize("model", NETWORKS)

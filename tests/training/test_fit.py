@@ -120,7 +120,14 @@ def test_observers_hear_every_epoch_and_one_may_stop_the_run() -> None:
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_learns(precision: str) -> None:
     try:
-        _, history = fit(configuration("dataset=digits", "model=mlp", "epochs=12", f"precision={precision}"))
+        model, history = fit(configuration("dataset=digits", "model=mlp", "epochs=12", f"precision={precision}"))
     finally:
         keras.config.set_dtype_policy("float32")
+    assert model.get_layer("dense1").compute_dtype == precision.removeprefix("mixed_")
     assert history.epochs[-1]["val_accuracy"] > 0.6
+
+
+def test_an_epoch_may_pass_over_the_images_several_times() -> None:
+    model, history = fit(configuration(*SMALL, "repeat=3"))
+    assert len(history.epochs) == 4
+    assert int(model.optimizer.iterations) == 4 * 57  # 3 * 1,197 images in batches of 64
