@@ -24,7 +24,7 @@ USUAL_RANGES = ((0, 1), (-1, 1), (0, 255), (0, 65535))
 
 @dataclass(frozen=True)
 class Prepared:
-    """original: (height, width, 3) bytes to be shown; pixels: (h, w, c) as the model was trained on; steps: in words."""
+    """original: (height, width, 3) bytes to be shown; pixels: (h, w, c) as the model knows them; steps: in words."""
 
     original: np.ndarray
     pixels: np.ndarray
@@ -217,10 +217,10 @@ def _ink(rgb: np.ndarray) -> Ink | None:
     brightness = border.mean(axis=-1)
     over = brightness > _otsu(brightness)
     most = over if over.mean() > 0.5 else ~over  # the rest is ink that reaches the border, or shadow
-    flat = _against(np.median(border[most], axis=0), rgb)
+    flat = _against(np.median(border[most], axis=0), rgb, most)
     if np.ptp(brightness) <= SAME:
         return flat
-    even = _against(_paper(rgb), rgb)
+    even = _against(_paper(rgb), rgb, np.ones_like(most))
     if np.ptp(np.percentile(brightness[most], [5, 95])) > SAME or (
         even and flat and even.at_border < flat.at_border / 2
     ):
@@ -228,16 +228,25 @@ def _ink(rgb: np.ndarray) -> Ink | None:
     return flat
 
 
-def _against(paper: np.ndarray, rgb: np.ndarray) -> Ink | None:
-    """What stands out from paper, one color (3,) or one for each pixel (height, width, 3)."""
+def _against(paper: np.ndarray, rgb: np.ndarray, empty: np.ndarray) -> Ink | None:
+    """What stands out from paper, one color (3,) or one for each pixel (height, width, 3).
+
+    empty: which pixels of the border show what the paper is like; most of them have nothing drawn on them.
+    """
     # where there is less light, there is less contrast too
     signed = (rgb - paper) / np.maximum(paper, 1 - paper)
-    if _texture(signed) > LOWEST_CONTRAST:
+    floor = _texture(signed, empty)
+    if floor > LOWEST_CONTRAST:
         signed = ndimage.gaussian_filter(signed, (1, 1, 0))
-    strength, floor = np.abs(signed).max(axis=-1), _texture(signed)
-    strong = _in_one_piece(strength > max(_otsu(strength), floor), strength)
+        floor = _texture(signed, empty)
+    strength = np.abs(signed).max(axis=-1)
+    strong = strength > max(_otsu(strength), floor)
     if not strong.any():
         return None
+    if _border(strong).any():  # perhaps the lines of the paper, and what is written on them is darker
+        written = strength > _otsu(strength[strong])
+        strong = written if written.any() and not _border(written).any() else strong
+    strong = _in_one_piece(strong, strength)
     full = float(np.percentile(strength[strong], 75))
     if full < LOWEST_CONTRAST:
         return None
@@ -249,9 +258,9 @@ def _against(paper: np.ndarray, rgb: np.ndarray) -> Ink | None:
     return Ink(strength, drawn, dark, uneven=False, faint=full < 0.5, at_border=float(_border(drawn).mean()))
 
 
-def _texture(signed: np.ndarray) -> float:
-    """How far the paper itself differs from its color: five standard deviations of what most pixels do."""
-    strength = np.abs(signed).max(axis=-1)
+def _texture(signed: np.ndarray, empty: np.ndarray) -> float:
+    """How far the paper itself differs from its color: five standard deviations of the empty pixels of its border."""
+    strength = np.abs(_border(signed)).max(axis=-1)[empty]
     middle = np.median(strength)
     return float(middle + 5 * 1.4826 * np.median(np.abs(strength - middle)))
 
