@@ -188,7 +188,7 @@ def _redrawn(picture: Image.Image, seen: Mapping[str, Any], path: str | Path) ->
         steps.append("inverted: " + ("dark on light" if ink.dark else "light on dark"))
     if ink.faint:
         steps.append("faint ink strengthened")
-    strength = ink.strength[_box(ink.drawn)]
+    strength = ink.strength[_box(ink.strength > 0.25)]  # less is the blur of its edge
     steps.append(f"cropped to the ink, {strength.shape[1]}x{strength.shape[0]}")
     thickened = _thickened(strength, seen["ink_size"], seen["stroke"])
     if thickened is not strength:
@@ -240,18 +240,19 @@ def _against(paper: np.ndarray, rgb: np.ndarray, empty: np.ndarray) -> Ink | Non
         signed = ndimage.gaussian_filter(signed, (1, 1, 0))
         floor = _texture(signed, empty)
     strength = np.abs(signed).max(axis=-1)
-    strong = strength > max(_otsu(strength), floor)
+    over = strong = strength > max(_otsu(strength), floor)
     if not strong.any():
         return None
     if _border(strong).any():  # perhaps the lines of the paper, and what is written on them is darker
         written = strength > _otsu(strength[strong])
         strong = written if written.any() and not _border(written).any() else strong
     strong = _in_one_piece(strong, strength)
-    full = float(np.percentile(strength[strong], 75))
-    if full < LOWEST_CONTRAST:
-        return None
+    full, size = float(np.percentile(strength[strong], 75)), max(strong[_box(strong)].shape)
     # the soft edges of the lines belong to them, the lines of the paper that cross them don't
-    near = ndimage.distance_transform_edt(~strong) <= max(2, max(strong[_box(strong)].shape) / 20)
+    near = ndimage.distance_transform_edt(~strong) <= max(2, size / 20)
+    rest = strength[~near & ~over]
+    if full < LOWEST_CONTRAST or size < max(strong.shape) / 100 or (len(rest) and np.percentile(rest, 99) > 0.6 * full):
+        return None  # no more than the paper's own texture
     drawn = near & (strength > max(SAME * full, floor))
     dark = bool(signed.mean(axis=-1)[strong].sum() < 0)
     strength = np.where(drawn, (strength - floor) / (full - floor), 0).clip(0, 1)
@@ -267,15 +268,23 @@ def _texture(signed: np.ndarray, empty: np.ndarray) -> float:
 
 def _paper(rgb: np.ndarray) -> np.ndarray:
     """The picture (height, width, 3) as it would be without what is drawn: the light on the paper, shadows included."""
-    height, width = rgb.shape[:2]
-    shrunk = [_resized(rgb, _within(rgb.shape[:2], longest)) for longest in (64, 400)]
-    around = max(shrunk[0].shape) // 3
-    off = shrunk[0] - ndimage.median_filter(shrunk[0], size=(around, around, 1), mode="nearest")
-    remove = ndimage.grey_closing if (off**3).sum() < 0 else ndimage.grey_opening  # dark lines, light lines
-    window = max(shrunk[1].shape) // 4  # wider than any line
-    padded = np.pad(shrunk[1], [(window, window), (window, window), (0, 0)], mode="edge")  # shadows go on outside
-    cleared = remove(padded, size=(window, window, 1))[window:-window, window:-window]
-    return _resized(cleared, (height, width))
+    small = _resized(rgb, _within(rgb.shape[:2], 400))
+    window = max(2, max(small.shape) // 4)  # wider than any line
+    padded = np.pad(small, [(window, window), (window, window), (0, 0)], mode="edge")  # shadows go on outside
+    cleared = []
+    for channel in np.moveaxis(padded, -1, 0):
+        # dark lines go, or light ones; where it was the others that were drawn, they have become blots
+        both = [remove(channel, window)[window:-window, window:-window] for remove in (_without_dark, _without_light)]
+        cleared.append(min(both, key=lambda paper: sum(np.abs(np.diff(paper, axis=axis)).sum() for axis in (0, 1))))
+    return _resized(np.stack(cleared, axis=-1), rgb.shape[:2])
+
+
+def _without_dark(image: np.ndarray, window: int) -> np.ndarray:
+    return ndimage.grey_closing(image, size=(window, window))
+
+
+def _without_light(image: np.ndarray, window: int) -> np.ndarray:
+    return ndimage.grey_opening(image, size=(window, window))
 
 
 def _in_one_piece(strong: np.ndarray, strength: np.ndarray) -> np.ndarray:

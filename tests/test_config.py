@@ -1,5 +1,8 @@
 """Every option composes; the command line wins; every bad value is one line, with nothing heavy imported."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from pipeline.errors import PipelineError
 OPTIONS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in CONF.glob("*/*.yaml")
-    if path.parent.name not in ("model", "optimizer", "sweep", "sampler", "pruner")  # those of sweeps: tests/sweeps
+    if path.parent.name not in ("model", "optimizer", "sweep", "sampler", "pruner", "figures")  # the last: test_gallery
 )
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 OPTIMIZERS = sorted({path.stem for path in (CONF / "optimizer").glob("*.yaml")} - {"none"})
@@ -24,7 +27,7 @@ OPTIMIZERS = sorted({path.stem for path in (CONF / "optimizer").glob("*.yaml")} 
 def test_every_option_of_every_group_composes_and_passes_the_checks(option: str, tmp_path: Path) -> None:
     path = (
         [f"dataset.path={tmp_path}"]
-        if option in {f"dataset={own}" for own in ("npz", "csv", "idx", "image_folder")}
+        if option in {f"dataset={own}" for own in ("npz", "csv", "idx", "image_folder", "kaggle")}
         else []
     )
     cfg = configuration(option, *path)
@@ -55,64 +58,113 @@ def test_a_model_suggests_and_the_command_line_wins() -> None:
     assert configuration("model=cnn").dropout.rate == 0
 
 
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        ("model=cnnn", "model=cnnn: no such option; did you mean cnn?"),
-        ("optmizer=sgd", "optmizer: no such key; did you mean optimizer?"),
-        ("optimizer.lerning_rate=1", "optimizer.lerning_rate: no such key; did you mean learning_rate?"),
-        ("dropout=0.3", "dropout=0.3: a group takes the name of one of its options; a number goes to a key in it"),
-        ("regularizer=0.1", "regularizer=0.1: a group takes the name of one of its options"),
-        ("--colour", "--colour: no such flag"),
-        ("--config-name nosuch", "nosuch"),
-        ("model=[cnn,mlp]", "model=[...]: takes one option; to train several, -m model=one,another"),
-        ("seed=${nope}", "nope"),
-        ("model=softmax_regression dropout=half", "dropout.rate=0.5: must be left out with model=softmax_regression"),
-        ("early_stopping.min_delta=0.1", "early_stopping.min_delta=0.1: must come with early_stopping.patience"),
-        ("schedule=exponential schedule.final_fraction=0", "schedule.final_fraction=0: must be above 0"),
-        ("optimizer.epsilon=null", "optimizer.epsilon=null: must be a number"),
-        ("model.layers=null", "model.layers=null: must be a mapping"),
-        ("model.output=null", "model.output=null: must be a layer"),
-        ("model.layers.dense1=5", "model.layers.dense1=5: must be a layer"),
-        ("+model.layers.output=null +model.layers.scaling={_target_:a}", "must be called something else"),
-        ("observers=5", "observers=5: must be a list"),
-        ("tracking.store=", "tracking.store=: must be a folder"),
-        ("dataset.class_names=cat", "dataset.class_names=cat: must be null or a list"),
-        ("dataset=image_folder dataset.path=. dataset.size=8", "dataset.size=8: must be null or [height,width]"),
-        (
-            "dataset=csv dataset.path=. dataset.test_path=.",
-            "dataset.split.test=0.2: must be null with dataset.test_path",
-        ),
-        ("epochs", "epochs: cannot be read; write key=value"),
-        ("epochs=0", "epochs=0: must be a whole number of at least 1"),
-        ("epochs=many", "epochs=many: must be a whole number"),
-        ("batch_size=0", "batch_size=0: must be a whole number of at least 1"),
-        ("dropout.rate=1", "dropout.rate=1: must be a number of at least 0 and below 1"),
-        ("dropout.rate=-0.1", "dropout.rate=-0.1: must be a number of at least 0 and below 1"),
-        ("optimizer.learning_rate=nan", "optimizer.learning_rate=nan: must be a number above 0"),
-        ("optimizer.beta_1=high", "optimizer.beta_1=high: must be a number, true or false"),
-        ("schedule=one_cycle schedule.warmup=1", "schedule.warmup=1: must be at least 0 and below 1"),
-        ("model.name=a/b", "model.name=a/b: must be a name of letters, digits"),
-        ("precision=float8", "precision=float8: must be float32, mixed_bfloat16 or mixed_float16"),
-        ("device=gpu", "device=gpu: must be auto, cpu or gpu:0"),
-        ("dataset=npz", "dataset.path: a value is needed; give dataset.path=..."),
-        ("dataset=npz dataset.path=nowhere.npz", "dataset.path=nowhere.npz: no such file or folder"),
-        ("dataset.split.val=0", "dataset.split.val=0: must be a number of images, or a share"),
-        ("tracking.uri=localhost", "tracking.uri=localhost: must be null, or an address such as http://host:5000"),
-        ("model=sgd_classifier optimizer=adam", "optimizer.name=adam: must be left out: a scikit-learn estimator"),
-        ("model=sgd_classifier batch_size=32", "batch_size=32: must be left out: a scikit-learn estimator"),
-        ("model=sgd_classifier dropout=half", "dropout.rate=0.5: must be left out: a scikit-learn estimator"),
-        ("optimizer=none", "optimizer.name=none: must be one that trains a network"),
-    ],
-)
-def test_bad_input_is_one_line_before_anything_heavy_is_imported(arguments: str, line: str, tmp_path: Path) -> None:
-    done = command(*arguments.split(), cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert line in done.stderr
-    assert not (tmp_path / "mlruns" / "mlflow.db").exists()
+REFUSED = [
+    ("model=cnnn", "model=cnnn: no such option; did you mean cnn?"),
+    ("optmizer=sgd", "optmizer: no such key; did you mean optimizer?"),
+    ("optimizer.lerning_rate=1", "optimizer.lerning_rate: no such key; did you mean learning_rate?"),
+    ("dropout=0.3", "dropout=0.3: a group takes the name of one of its options; a number goes to a key in it"),
+    ("regularizer=0.1", "regularizer=0.1: a group takes the name of one of its options"),
+    ("--colour", "--colour: no such flag"),
+    ("--config-name nosuch", "nosuch"),
+    ("model=[cnn,mlp]", "model=[...]: takes one option; to train several, -m model=one,another"),
+    ("seed=${nope}", "nope"),
+    ("model=softmax_regression dropout=half", "dropout.rate=0.5: must be left out with model=softmax_regression"),
+    ("early_stopping.min_delta=0.1", "early_stopping.min_delta=0.1: must come with early_stopping.patience"),
+    ("schedule=exponential schedule.final_fraction=0", "schedule.final_fraction=0: must be above 0"),
+    ("optimizer.epsilon=null", "optimizer.epsilon=null: must be a number"),
+    ("model.layers=null", "model.layers=null: must be a mapping"),
+    ("model.output=null", "model.output=null: must be a layer"),
+    ("model.layers.dense1=5", "model.layers.dense1=5: must be a layer"),
+    ("+model.layers.output=null +model.layers.scaling={_target_:a}", "must be called something else"),
+    ("observers=5", "observers=5: must be a list"),
+    ("tracking.store=", "tracking.store=: must be a folder"),
+    ("dataset.class_names=cat", "dataset.class_names=cat: must be null or a list"),
+    ("dataset=image_folder dataset.path=. dataset.size=8", "dataset.size=8: must be null or [height,width]"),
+    (
+        "dataset=csv dataset.path=. dataset.test_path=.",
+        "dataset.split.test=0.2: must be null with dataset.test_path",
+    ),
+    ("epochs", "epochs: cannot be read; write key=value"),
+    ("epochs=0", "epochs=0: must be a whole number of at least 1"),
+    ("epochs=many", "epochs=many: must be a whole number"),
+    ("batch_size=0", "batch_size=0: must be a whole number of at least 1"),
+    ("dropout.rate=1", "dropout.rate=1: must be a number of at least 0 and below 1"),
+    ("dropout.rate=-0.1", "dropout.rate=-0.1: must be a number of at least 0 and below 1"),
+    ("optimizer.learning_rate=nan", "optimizer.learning_rate=nan: must be a number above 0"),
+    ("optimizer.beta_1=high", "optimizer.beta_1=high: must be a number, true or false"),
+    ("schedule=one_cycle schedule.warmup=1", "schedule.warmup=1: must be at least 0 and below 1"),
+    ("model.name=a/b", "model.name=a/b: must be a name of letters, digits"),
+    ("precision=float8", "precision=float8: must be float32, mixed_bfloat16 or mixed_float16"),
+    ("device=gpu", "device=gpu: must be auto, cpu or gpu:0"),
+    ("dataset=npz", "dataset.path: a value is needed; give dataset.path=..."),
+    ("dataset=npz dataset.path=nowhere.npz", "dataset.path=nowhere.npz: no such file or folder"),
+    ("dataset.split.val=0", "dataset.split.val=0: must be a number of images, or a share"),
+    ("tracking.uri=localhost", "tracking.uri=localhost: must be null, or an address such as http://host:5000"),
+    ("model=sgd_classifier optimizer=adam", "optimizer.name=adam: must be left out: a scikit-learn estimator"),
+    ("model=sgd_classifier batch_size=32", "batch_size=32: must be left out: a scikit-learn estimator"),
+    ("model=sgd_classifier dropout=half", "dropout.rate=0.5: must be left out: a scikit-learn estimator"),
+    ("optimizer=none", "optimizer.name=none: must be one that trains a network"),
+    ("dataset.split.test=0", "evaluate=test: must be val with dataset.split.test=0"),
+    ("repeat=0", "repeat=0: must be a whole number of at least 1"),
+    ("model=knn model.fit_limit=0", "model.fit_limit=0: must be a whole number of at least 1, or null"),
+    ("figures=curvs", "figures=curvs: no such option; did you mean curves?"),
+]
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str, Path]]:
+    """What the command says to each: exit code, stdout, stderr, and the folder it was in.
+
+    Each in a process of its own, forked from one that has imported the entry: half a second saved for each.
+    """
+    root = tmp_path_factory.mktemp("refused")
+    given = [arguments for arguments, _ in REFUSED]
+    subprocess.run([sys.executable, "-c", FORKED, str(root), json.dumps(given)], check=True, timeout=300)
+    said = {}
+    for number, arguments in enumerate(given):
+        out, err, code = ((root / str(number) / name).read_text() for name in ("stdout", "stderr", "code"))
+        said[arguments] = int(code), out, err, root / str(number)
+    return said
+
+
+FORKED = """
+import json, os, runpy, sys, traceback
+import hydra, pipeline.config, pipeline.errors
+for number, arguments in enumerate(json.loads(sys.argv[2])):
+    folder = os.path.join(sys.argv[1], str(number))
+    os.mkdir(folder)
+    if os.fork() == 0:
+        os.chdir(folder)
+        for stream, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY), stream)
+        sys.argv = ["train.py", *arguments.split()]
+        code = 0
+        try:
+            runpy.run_module("pipeline.train", run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            code = end.code
+            if isinstance(code, str):
+                print(code, file=sys.stderr)
+                code = 1
+        except BaseException:
+            traceback.print_exc()
+            code = 2
+        sys.stdout.flush()
+        open("code", "w").write(str(code or 0))
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.mark.parametrize(("arguments", "line"), REFUSED)
+def test_bad_input_is_one_line_before_anything_heavy_is_imported(arguments: str, line: str, refusals: dict) -> None:
+    code, out, err, folder = refusals[arguments]
+    assert code == 1
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert line in err
+    assert not (folder / "mlruns" / "mlflow.db").exists()
 
 
 def test_a_traceback_is_there_for_who_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,9 +174,6 @@ def test_a_traceback_is_there_for_who_asks(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("flag", [("--cfg", "job"), ("--help",), ("epochs=0",)])
 def test_composing_and_saying_no_import_nothing_heavy(flag: tuple[str, ...], tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "pipeline.train", *flag],
         cwd=tmp_path,

@@ -93,7 +93,11 @@ def mistakes(
         f"Bars: the probability of {'each class' if bars == len(names) else f'{bars} classes'}; "
         "blue: the true one, orange: the predicted one.",
     )
-    grid = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.15] * columns)
+    # a fixed layout: to measure so many axes would take longer than to draw them
+    figure.set_layout_engine("none")
+    room = {"left": 0.015, "right": 0.97, "bottom": 0.03, "top": 1 - 0.85 / figure.get_figheight(), "hspace": 0.3}
+    room |= {"wspace": 0.25 + 0.045 * max(map(len, names)), "width_ratios": [1, 1.15] * columns}
+    grid = figure.subplots(rows, 2 * columns, squeeze=False, gridspec_kw=room)
     some = pictures(images[shown])
     for number, (index, picture) in enumerate(zip(shown, some, strict=True)):
         left, right = grid[number // columns, 2 * (number % columns) :][:2]

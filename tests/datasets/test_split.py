@@ -82,3 +82,10 @@ def test_scaling() -> None:
 def test_a_channel_without_spread_stays_finite() -> None:
     scale, offset = scale_and_offset(np.full((5, 2, 2, 1), 7, np.uint8), "auto", "global")
     assert (scale, offset) == (1.0, -7.0)
+
+
+def test_a_test_split_of_zero_leaves_every_image_to_training_and_validation() -> None:
+    data = load("dataset.split.test=0", "dataset.split.val=0.2", "dataset.split.seed=2", "dataset.split.stratify=false")
+    assert (len(data.train), len(data.val), len(data.test)) == (1437, 360, 0)
+    labels = np.concatenate([load().train.labels, load().val.labels, load().test.labels])
+    assert np.bincount(np.concatenate([data.train.labels, data.val.labels])).tolist() == np.bincount(labels).tolist()
