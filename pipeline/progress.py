@@ -68,10 +68,14 @@ class Progress:
         self.finished = epoch
         if self.bar.disable:
             left = (time.perf_counter() - self.began) / epoch * (self.epochs - epoch)
-            shown = "  ".join(f"{name.removeprefix('train_')} {metrics[name]:.4f}" for name in SHOWN)
-            print(f"epoch {epoch}/{self.epochs}  {shown}  {left:.0f} s left", flush=True)
+            print(f"epoch {epoch}/{self.epochs}  {in_words(metrics)}  {left:.0f} s left", flush=True)
         else:
             self.bar.update(self.task, completed=epoch * self.steps, val=f"{metrics['val_accuracy']:.4f}")
+
+
+def in_words(metrics: Mapping[str, float]) -> str:
+    """The four of an epoch."""
+    return "  ".join(f"{name.removeprefix('train_')} {metrics[name]:.4f}" for name in SHOWN)
 
 
 @contextmanager

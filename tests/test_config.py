@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError
 OPTIONS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in CONF.glob("*/*.yaml")
-    if path.parent.name not in ("model", "optimizer", "sweep", "sampler", "pruner", "figures")  # the last: test_gallery
+    if path.parent.name not in ("model", "optimizer", "sweep", "sampler", "pruner", "figures")  # tested elsewhere
 )
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 OPTIMIZERS = sorted({path.stem for path in (CONF / "optimizer").glob("*.yaml")} - {"none"})

@@ -12,7 +12,7 @@ from pipeline.contracts import Dataset, History, Observer, Split
 from pipeline.errors import PipelineError, first_line
 from pipeline.evaluation import evaluate
 from pipeline.models.estimator import predict, rows
-from pipeline.progress import Progress, waiting
+from pipeline.progress import in_words, waiting
 
 MEASURED = 2_000  # nearest neighbors take as long for an image that they know as for a new one
 
@@ -33,26 +33,25 @@ def fit(model: Pipeline, dataset: Dataset, cfg: DictConfig, observers: Sequence[
     """
     fitted = _limited(dataset.train, cfg)
     measured = Split(fitted.images[:MEASURED], fitted.labels[:MEASURED])
-    with Progress(epochs=1, steps=1) as progress:
-        started = time.perf_counter()
-        try:
-            # threads share the images and end with the process; the heavy parts let go of Python's lock
-            with parallel_config("threading"), waiting(f"fitting {cfg.model.name} to {len(fitted):,} images"):
-                model.fit(rows(fitted.images), fitted.labels)
-        except (ValueError, TypeError) as error:
-            raise PipelineError(f"model={cfg.model.name}: {first_line(error)}") from error
-        seconds = time.perf_counter() - started
-        train, val = (
-            evaluate(part.labels, predict(model, part.images), dataset.class_names) for part in (measured, dataset.val)
-        )
-        metrics = {
-            "train_loss": train.loss,
-            "train_accuracy": train.accuracy,
-            "val_loss": val.loss,
-            "val_accuracy": val.accuracy,
-        }
-        answers = [observer(1, metrics) for observer in observers]
-        progress.epoch(1, metrics)
+    started = time.perf_counter()
+    try:
+        # threads share the images and end with the process; the heavy parts let go of Python's lock
+        with parallel_config("threading"), waiting(f"fitting {cfg.model.name} to {len(fitted):,} images"):
+            model.fit(rows(fitted.images), fitted.labels)
+    except (ValueError, TypeError) as error:
+        raise PipelineError(f"model={cfg.model.name}: {first_line(error)}") from error
+    seconds = time.perf_counter() - started
+    train, val = (
+        evaluate(part.labels, predict(model, part.images), dataset.class_names) for part in (measured, dataset.val)
+    )
+    metrics = {
+        "train_loss": train.loss,
+        "train_accuracy": train.accuracy,
+        "val_loss": val.loss,
+        "val_accuracy": val.accuracy,
+    }
+    answers = [observer(1, metrics) for observer in observers]
+    print(f"fitted in {seconds:.1f} s  {in_words(metrics)}", flush=True)
     return History((metrics,), seconds, len(fitted) / seconds, stopped_by_observer=any(answers))
 
 
