@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import eq
 from pathlib import Path
@@ -131,6 +131,13 @@ ALWAYS = (
     Rule("tracking.uri", _is_uri, "null, or an address such as http://host:5000 or sqlite:///file.db"),
 )
 
+# The values of conf/figures/, by their last name.
+FIGURES = {
+    **dict.fromkeys(("per_class", "count", "bins"), (_is_count, COUNT)),
+    **dict.fromkeys(("image", "number", "seed"), (lambda v: _is_count(v, 0), "a whole number of at least 0")),
+    **dict.fromkeys(("layers", "classes"), (lambda v: v is None or isinstance(v, ListConfig), "null or a list: [a,b]")),
+}
+
 # What a family of models needs, and what it has no use for: refused, never ignored.
 FAMILIES = {
     "network": (
@@ -192,16 +199,32 @@ def check(cfg: DictConfig) -> None:
         raise PipelineError(f"{key}: a value is needed; give {key}=...")
     if cfg.model.family not in FAMILIES:
         raise PipelineError(f"model.family={cfg.model.family}: must be one of {', '.join(FAMILIES)}")
-    for key, holds, right in (*ALWAYS, *_settings(cfg), *FAMILIES[cfg.model.family], *_layers(cfg)):
-        value = OmegaConf.select(cfg, key)
-        if not holds(value):
-            raise PipelineError(f"{key}={_as_typed(value)}: must be {right}")
+    _hold(cfg, (*ALWAYS, *_settings(cfg), *FAMILIES[cfg.model.family], *_layers(cfg)))
+    check_figures(cfg)
     for key in ("path", "test_path"):
         path = cfg.dataset.get(key)
         if path is not None and not Path(path).expanduser().exists():
             raise PipelineError(f"dataset.{key}={path}: no such file or folder")
 
     _check_across(cfg)
+
+
+def check_figures(cfg: DictConfig) -> None:
+    """Raises PipelineError for a value of a figure that can't be."""
+    rules = (
+        Rule(f"figures.{name}.{key}", *FIGURES[key])
+        for name, node in cfg.figures.items()
+        for key in node
+        if key in FIGURES
+    )
+    _hold(cfg, rules)
+
+
+def _hold(cfg: DictConfig, rules: Iterable[Rule]) -> None:
+    for key, holds, right in rules:
+        value = OmegaConf.select(cfg, key)
+        if not holds(value):
+            raise PipelineError(f"{key}={_as_typed(value)}: must be {right}")
 
 
 def check_single(cfg: DictConfig) -> None:

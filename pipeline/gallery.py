@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from pipeline import interpret
 from pipeline.contracts import Dataset, Evaluation, History, Split
+from pipeline.errors import first_line
 from pipeline.evaluation import calibrate
 from pipeline.figures import barcodes as barcode_figures
 from pipeline.figures import confidence as confidence_figures
@@ -60,11 +61,12 @@ class Finished:
 def draw(chosen: DictConfig, run: Finished) -> Named:
     """The chosen figures, each drawn when it is asked for; what the run has nothing for is said in one line."""
     for name, node in chosen.items():
-        figure = instantiate(node, _partial_=True)
         try:
-            yield from figure(run)
+            yield from instantiate(node, _partial_=True)(run)
         except LackingError as lacking:
             print(f"{name}: not drawn, {lacking}", flush=True)
+        except Exception as error:  # a figure is not worth the trained model that would count as failed
+            print(f"{name}: could not be drawn, {type(error).__name__}: {first_line(error)}", flush=True)
 
 
 def samples(run: Finished, per_class: int) -> Named:
@@ -73,7 +75,8 @@ def samples(run: Finished, per_class: int) -> Named:
 
 
 def class_counts(run: Finished) -> Named:
-    splits = {"training": run.dataset.train, "validation": run.dataset.val, "test": run.dataset.test}
+    training = "training, with the validation images" if run.trained_on_validation else "training"
+    splits = {training: run.dataset.train, "validation": run.dataset.val, "test": run.dataset.test}
     classes = len(run.dataset.class_names)
     counts = {name: np.bincount(split.labels, minlength=classes) for name, split in splits.items() if len(split)}
     yield "class_counts", data.class_counts(counts, run.dataset.class_names)
@@ -97,7 +100,7 @@ def curves(run: Finished) -> Named:
 
 def stopping(run: Finished) -> Named:
     if len(run.history.epochs) < 2:
-        raise LackingError(f"{run.name} was trained in one go")
+        raise LackingError("there is one epoch")
     if run.trained_on_validation:
         raise LackingError("the validation images were trained on (train_on=train_val)")
     yield "stopping", curve_figures.stopping(run.history)
@@ -108,7 +111,7 @@ def confusion_matrix(run: Finished) -> Named:
 
 
 def class_report(run: Finished) -> Named:
-    yield "class_report", results.class_report(run.evaluation.report, run.dataset.class_names, run.split_name)
+    yield "class_report", results.class_report(run.evaluation.confusion, run.dataset.class_names, run.split_name)
 
 
 def mistakes(run: Finished, count: int) -> Named:
@@ -179,7 +182,7 @@ def feature_maps(
     found = _chosen(interpret.feature_maps(run.model, images), layers, run.name, "convolution or pooling")
     for layer, maps in found.items():
         shown = [names[label] for label, _ in having]
-        yield f"feature_maps_{layer}", feature_map_figures.feature_maps(images, maps, shown, layer)
+        yield f"feature_maps_{layer}", feature_map_figures.feature_maps(images, maps, shown, layer, run.split_name)
 
 
 def barcodes(run: Finished, per_class: int) -> Named:

@@ -1,5 +1,6 @@
 """A trained model -> arrays that show what it has learned."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,9 @@ def barcodes(model: Any, images: np.ndarray) -> np.ndarray | None:
 def distances(codes: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Mean Euclidean distance between two rows of codes (n, features) of one class, and of different classes."""
     apart, alike = squareform(pdist(codes)), labels[:, None] == labels
-    return float(apart[alike & ~np.eye(len(labels), dtype=bool)].mean()), float(apart[~alike].mean())
+    pairs = ~np.eye(len(labels), dtype=bool)
+    of_pairs = (apart[alike & pairs], apart[~alike])
+    return tuple(float(part.mean()) if part.size else math.nan for part in of_pairs)
 
 
 def random_kernels(count: int, seed: int) -> np.ndarray:

@@ -13,13 +13,15 @@ from scipy import ndimage
 from pipeline.contracts import Dataset
 from pipeline.errors import PipelineError
 
-MOST_DESCRIBED = 2_000  # training images are looked at for what they have in common
+MOST_DESCRIBED, MOST_VALUES = 2_000, 50_000_000  # of the training images are looked at, and of their pixels
 SAME = 0.05  # of the range of pixel values: what differs less from the background is background
+MOSTLY = 2 / 3  # of the pixels at the border are background; in MNIST all, in the 8x8 digits, which fill it, 72 %
+USUAL_RANGES = ((0, 1), (-1, 1), (0, 255), (0, 65535))
 LONGEST_SIDE = 800  # of a picture while its ink is looked for
 LONGEST_SHOWN = 400
-THIN = 0.5  # of the training images' usual stroke: thinner lines than they have
 LOWEST_CONTRAST = 0.08  # of black on white; pencil has 0.2, creases in the paper less than 0.05
-USUAL_RANGES = ((0, 1), (-1, 1), (0, 255), (0, 65535))
+TOO_THIN = 0.5  # of the usual stroke: hardly any training image has such thin ones
+UNSHARP = 0.25  # of full ink: less is the blur of its edge
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,25 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Ink:
-    """strength: (height, width) from 0, paper, to 1; drawn: where there is ink at all; dark: on light, or not."""
+    """strength: (height, width) from 0, paper, to 1. dark: on light, or not. at_border: its share of the edge."""
 
     strength: np.ndarray
-    drawn: np.ndarray
     dark: bool
-    uneven: bool  # the light
     faint: bool
-    at_border: float  # the share of the border's pixels that are drawn on
+    at_border: float
+    uneven_light: bool = False
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
     """What a model of this data has been trained to see, in plain JSON values: what `prepare` takes as `seen`.
 
-    background is the value of nearly all pixels at the border, null where there is none, as in photographs. Where there
-    is one, ink is `lighter` or `darker`; ink_size is the longer side of what is drawn and stroke its width, in pixels,
-    both the median.
+    background is the value of most pixels at the border, null where there is none, as in photographs. Where there
+    is one, ink is `lighter` or `darker`; the rest is in pixels, medians all: ink_size is the longer side of what is
+    drawn, stroke the width of its lines, center the row and the column where its mass is, to half a pixel.
     """
     images = dataset.train.images
-    images = images[np.linspace(0, len(images) - 1, min(len(images), MOST_DESCRIBED)).astype(int)]
+    count = min(len(images), MOST_DESCRIBED, max(1, MOST_VALUES // images[0].size))
+    images = images[np.linspace(0, len(images) - 1, count).astype(int)]
     lowest, highest = float(images.min()), float(images.max())
     return {
         "shape": [int(size) for size in dataset.image_shape],
@@ -64,25 +66,27 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def _drawn_on(images: np.ndarray, reach: float) -> dict[str, Any]:
-    """background, ink, ink_size and stroke of images (n, height, width, channels); all None for photographs."""
-    nothing = dict.fromkeys(("background", "ink", "ink_size", "stroke"))
+    """background, ink, ink_size, stroke and center of images (n, height, width, channels); all None for photographs."""
+    nothing = dict.fromkeys(("background", "ink", "ink_size", "stroke", "center"))
     if reach == 0 or (images != images[..., :1]).any():  # of colored pictures, the colors would not survive
         return nothing
     grey = images[..., 0].astype(np.float32)
     border = _border(np.moveaxis(grey, 0, -1))
     background = float(np.median(border))
-    if np.mean(np.abs(border - background) <= SAME * reach) < 0.9:
+    if np.mean(np.abs(border - background) <= SAME * reach) < MOSTLY:
         return nothing
     signed = (grey - background) / reach
     strength = np.where(np.abs(signed) > SAME, np.abs(signed), 0)
     strength = strength[strength.any(axis=(1, 2))]
     if len(strength) == 0:
         return nothing
+    centers = np.median([ndimage.center_of_mass(image) for image in strength], axis=0)
     return {
         "background": background,
         "ink": "lighter" if signed.sum() > 0 else "darker",
         "ink_size": float(np.median([max(image[_box(image > 0)].shape) for image in strength])),
         "stroke": round(float(np.median([_stroke(image) for image in strength])), 2),
+        "center": [round(2 * float(middle)) / 2 for middle in centers],
     }
 
 
@@ -118,8 +122,10 @@ def _read(path: Path) -> tuple[Image.Image, list[str]]:
             opened.load()
             turned = opened.getexif().get(0x0112, 1) != 1  # orientation
             picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I"):  # 16 bits
-                picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
+            if picture.mode.startswith("I"):  # 16 bits a pixel, or room for them
+                values = np.asarray(picture)
+                values = values // 257 if values.max() > 255 else values
+                picture = Image.fromarray(values.clip(0, 255).astype(np.uint8))
             if picture.mode == "F":
                 raise PipelineError(f"{path}: has fractions for pixels; save it with 8 bits a channel")
             opaque, steps = _opaque(picture)
@@ -134,14 +140,14 @@ def _read(path: Path) -> tuple[Image.Image, list[str]]:
 
 def _opaque(picture: Image.Image) -> tuple[Image.Image, list[str]]:
     """RGB, what is transparent on white; on black where the drawing itself is white."""
-    if not picture.has_transparency_data:
+    if not ("A" in picture.getbands() or "transparency" in picture.info):
         return picture.convert("RGB"), []
     picture = picture.convert("RGBA")
-    alpha = np.asarray(picture.getchannel("A"), np.float64)
+    alpha = np.asarray(picture.getchannel("A"))
     if alpha.min() == 255:
         return picture.convert("RGB"), []
-    light = np.average(np.asarray(picture.convert("L")), weights=alpha) if alpha.any() else 0
-    paper = "black" if light > 230 else "white"
+    visible = np.asarray(picture.convert("L"))[alpha > 127]
+    paper = "black" if len(visible) and visible.min() > 200 else "white"
     canvas = Image.new("RGBA", picture.size, paper)
     canvas.alpha_composite(picture)
     return canvas.convert("RGB"), [f"transparency on {paper}"]
@@ -176,87 +182,98 @@ def _as_it_is(picture: Image.Image, seen: Mapping[str, Any]) -> np.ndarray | Non
 
 def _redrawn(picture: Image.Image, seen: Mapping[str, Any], path: str | Path) -> tuple[np.ndarray, list[str]]:
     """The picture's ink alone, in the size, the place and the polarity of the training images."""
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
-    ink = _ink(np.asarray(picture, np.float32) / 255)
+    shrunk = picture.resize(_within(picture.size, LONGEST_SIDE), Image.Resampling.BOX)
+    ink = _ink(np.asarray(shrunk, np.float32) / 255)
     if ink is None:
         raise PipelineError(f"{path}: is blank; nothing in it stands out from its background")
-    height, width, channels = seen["shape"]
     steps = []
-    if ink.uneven:
+    if ink.uneven_light:
         steps.append("uneven light evened out")
     if ink.dark != (seen["ink"] == "darker"):
         steps.append("inverted: " + ("dark on light" if ink.dark else "light on dark"))
     if ink.faint:
         steps.append("faint ink strengthened")
-    strength = ink.strength[_box(ink.strength > 0.25)]  # less is the blur of its edge
-    steps.append(f"cropped to the ink, {strength.shape[1]}x{strength.shape[0]}")
+    strength = ink.strength[_box(ink.strength > UNSHARP)]
+    rows, columns = (round(side * max(picture.size) / max(shrunk.size)) for side in strength.shape)
+    steps.append(f"cropped to the ink, {columns}x{rows}")
     thickened = _thickened(strength, seen["ink_size"], seen["stroke"])
     if thickened is not strength:
         steps.append("strokes thickened")
-    rows, columns = thickened.shape
-    size = min(seen["ink_size"] / max(rows, columns), height / rows, width / columns)
-    target = (max(1, round(rows * size)), max(1, round(columns * size)))
-    scaled = _resized(thickened, target).clip(0, 1)
-    steps.append(f"scaled to {max(target)} of {(height, width)[target[1] > target[0]]} pixels")
-    frame = np.zeros((height, width), np.float32)
-    top, left = (
-        int(np.clip(round(full / 2 - center), 0, full - part))
-        for full, center, part in zip(frame.shape, ndimage.center_of_mass(scaled), target, strict=True)
-    )
-    frame[top : top + target[0], left : left + target[1]] = scaled
-    steps.append("centered by mass")
-    background = _fraction(seen["background"], seen)
-    full = 0.0 if seen["ink"] == "darker" else 1.0
+    frame, place = _framed(thickened, seen)
+    background, full = _fraction(seen["background"], seen), 0.0 if seen["ink"] == "darker" else 1.0
     fractions = background + frame * (full - background)
-    return _in_range(np.repeat(fractions[..., np.newaxis], channels, axis=-1), seen), steps
+    return _in_range(np.repeat(fractions[..., np.newaxis], seen["shape"][-1], axis=-1), seen), [*steps, *place]
+
+
+def _framed(strength: np.ndarray, seen: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
+    """Ink (height, width) at ink_size, its mass where that of the training images is, in a frame of their size."""
+    frame = np.zeros(seen["shape"][:2], np.float32)
+    scale = min(seen["ink_size"] / max(strength.shape), *(np.array(frame.shape) / strength.shape))
+    scaled = _resized(strength, tuple(max(1, round(side * scale)) for side in strength.shape)).clip(0, 1)
+    top, left = (
+        int(np.clip(round(wanted - center), 0, whole - part))
+        for wanted, center, whole, part in zip(
+            seen["center"], ndimage.center_of_mass(scaled), frame.shape, scaled.shape, strict=True
+        )
+    )
+    frame[top : top + scaled.shape[0], left : left + scaled.shape[1]] = scaled
+    longer = int(np.argmax(scaled.shape))
+    return frame, [f"scaled to {scaled.shape[longer]} of {frame.shape[longer]} pixels", "centered by mass"]
 
 
 def _ink(rgb: np.ndarray) -> Ink | None:
     """What is drawn in a picture (height, width, 3) from 0 to 1, or None where nothing is."""
     border = _border(rgb)
-    brightness = border.mean(axis=-1)
+    brightness = ndimage.median_filter(border.mean(axis=-1), max(1, len(border) // 64))  # without the texture
+    everywhere = np.full(len(border), True)
+    if np.ptp(brightness) <= SAME:
+        return _against(np.median(border, axis=0), rgb, everywhere)
     over = brightness > _otsu(brightness)
     most = over if over.mean() > 0.5 else ~over  # the rest is ink that reaches the border, or shadow
     flat = _against(np.median(border[most], axis=0), rgb, most)
-    if np.ptp(brightness) <= SAME:
-        return flat
-    even = _against(_paper(rgb), rgb, np.ones_like(most))
-    if np.ptp(np.percentile(brightness[most], [5, 95])) > SAME or (
-        even and flat and even.at_border < flat.at_border / 2
-    ):
-        return replace(even, uneven=True) if even else None
+    even = _against(_paper(rgb), rgb, everywhere)
+    uneven_light = np.ptp(np.percentile(brightness[most], [5, 95])) > SAME
+    if uneven_light or (even and flat and even.at_border < flat.at_border / 2):
+        return replace(even, uneven_light=True) if even else None
     return flat
 
 
 def _against(paper: np.ndarray, rgb: np.ndarray, empty: np.ndarray) -> Ink | None:
     """What stands out from paper, one color (3,) or one for each pixel (height, width, 3).
 
-    empty: which pixels of the border show what the paper is like; most of them have nothing drawn on them.
+    empty: which pixels of the border show what the paper is like; few of them have anything drawn on them.
     """
-    # where there is less light, there is less contrast too
-    signed = (rgb - paper) / np.maximum(paper, 1 - paper)
+    difference = rgb - paper
+    darker = (difference**3).sum() < 0
+    # where there is less light on the paper, there is less between it and black ink
+    signed = difference / np.maximum(paper if darker else 1 - paper, 0.25)
     floor = _texture(signed, empty)
     if floor > LOWEST_CONTRAST:
         signed = ndimage.gaussian_filter(signed, (1, 1, 0))
         floor = _texture(signed, empty)
     strength = np.abs(signed).max(axis=-1)
-    over = strong = strength > max(_otsu(strength), floor)
-    if not strong.any():
+    above = strength > max(_otsu(strength), floor)
+    if not above.any():
         return None
-    if _border(strong).any():  # perhaps the lines of the paper, and what is written on them is darker
-        written = strength > _otsu(strength[strong])
-        strong = written if written.any() and not _border(written).any() else strong
-    strong = _in_one_piece(strong, strength)
+    strong = above
+    if _border(above).any():  # perhaps the lines of ruled paper, and what is written on them is darker
+        written = strength > _otsu(strength[above])
+        strong = written if written.any() and not _border(written).any() else above
+    strong = _without_specks(strong, strength)
     full, size = float(np.percentile(strength[strong], 75)), max(strong[_box(strong)].shape)
-    # the soft edges of the lines belong to them, the lines of the paper that cross them don't
+    # the soft edges of what is drawn belong to it, the lines of the paper that cross it don't
     near = ndimage.distance_transform_edt(~strong) <= max(2, size / 20)
-    rest = strength[~near & ~over]
-    if full < LOWEST_CONTRAST or size < max(strong.shape) / 100 or (len(rest) and np.percentile(rest, 99) > 0.6 * full):
-        return None  # no more than the paper's own texture
+    rest = strength[~near & ~above]
+    only_texture = len(rest) > 0 and np.percentile(rest, 99) > 0.6 * full
+    if only_texture or full < LOWEST_CONTRAST or size < max(strong.shape) / 100:
+        return None
     drawn = near & (strength > max(SAME * full, floor))
-    dark = bool(signed.mean(axis=-1)[strong].sum() < 0)
-    strength = np.where(drawn, (strength - floor) / (full - floor), 0).clip(0, 1)
-    return Ink(strength, drawn, dark, uneven=False, faint=full < 0.5, at_border=float(_border(drawn).mean()))
+    return Ink(
+        strength=np.where(drawn, (strength - floor) / (full - floor), 0).clip(0, 1),
+        dark=bool(signed.mean(axis=-1)[strong].sum() < 0),
+        faint=full < 0.5,
+        at_border=float(_border(drawn).mean()),
+    )
 
 
 def _texture(signed: np.ndarray, empty: np.ndarray) -> float:
@@ -287,19 +304,17 @@ def _without_light(image: np.ndarray, window: int) -> np.ndarray:
     return ndimage.grey_opening(image, size=(window, window))
 
 
-def _in_one_piece(strong: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """strong, less spots with under a fiftieth of the largest one's ink, and what comes in from outside the picture."""
+def _without_specks(strong: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    """strong, less the spots with under a fiftieth of the largest one's ink, and what reaches in from outside."""
     spots, count = ndimage.label(strong, np.ones((3, 3)))
-    if count == 0:
-        return strong
     amounts = ndimage.sum_labels(strength, spots, np.arange(count + 1))
-    amounts[0] = 0
-    along = np.bincount(_border(spots), minlength=count + 1) / len(_border(spots))
-    inside = amounts * (along == 0)
-    outside = along > 0.1
-    largest = int(inside.argmax())
-    if inside[largest] and max(strong[_box(spots == largest)].shape) > max(strong.shape) / 10:
-        amounts[outside] = 0  # a table's edge, a finger
+    amounts[0] = 0  # the paper
+    at_border = _border(spots)
+    along = np.bincount(at_border, minlength=count + 1) / len(at_border)
+    within = np.where(along == 0, amounts, 0)
+    largest = int(within.argmax())
+    if within[largest] > 0 and max(spots[_box(spots == largest)].shape) > max(spots.shape) / 10:
+        amounts[along > 0.1] = 0  # the edge of a table, a finger
     return (amounts > amounts.max() / 50)[spots]
 
 
@@ -307,7 +322,7 @@ def _thickened(strength: np.ndarray, ink_size: float, stroke: float) -> np.ndarr
     """Ink (height, width), with a margin and wider strokes where these would be too thin to be seen at ink_size."""
     longer, width = max(strength.shape), _stroke(strength)
     wanted = stroke / ink_size  # of the longer side
-    if width > THIN * wanted * longer:
+    if width > TOO_THIN * wanted * longer:
         return strength
     radius = (wanted * longer - width) / (1 - wanted) / 2  # the longer side grows by as much as the strokes
     padded = np.pad(strength, int(np.ceil(radius)))
@@ -336,11 +351,8 @@ def _otsu(values: np.ndarray) -> float:
 
 
 def _border(images: np.ndarray) -> np.ndarray:
-    """(height, width, ...) -> (n, ...), each of the pixels at the edge once."""
-    inner = slice(1, -1)
-    return np.concatenate(
-        [images[0], images[-1, :] if len(images) > 1 else images[:0, 0], images[inner, 0], images[inner, -1]]
-    )
+    """(height, width, ...) -> (n, ...), the pixels at the four edges."""
+    return np.concatenate([images[0], images[-1], images[1:-1, 0], images[1:-1, -1]])
 
 
 def _box(drawn: np.ndarray) -> tuple[slice, slice]:
@@ -350,7 +362,7 @@ def _box(drawn: np.ndarray) -> tuple[slice, slice]:
 
 
 def _within(shape: tuple[int, int], longest: int) -> tuple[int, int]:
-    """(height, width) made smaller where a side is longer than that."""
+    """Two sides made smaller where one is longer than that."""
     scale = min(1, longest / max(shape))
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 

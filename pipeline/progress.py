@@ -1,12 +1,11 @@
 """How far a long computation is: a bar on a terminal, plain lines elsewhere."""
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TypeVar
 
+import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,8 +16,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bar
-
-T = TypeVar("T")
 
 SILENCE = 10.0  # seconds without a line, where there is no bar
 SHOWN = ("train_accuracy", "train_loss", "val_accuracy", "val_loss")
@@ -82,19 +79,18 @@ def in_words(metrics: Mapping[str, float]) -> str:
 def waiting(what: str) -> Iterator[None]:
     """For what can't be asked how far it is: the seconds that it has taken."""
     console = Console()
-    line = f"{what} on {os.cpu_count()} cores"
     if not console.is_terminal:
-        print(line, flush=True)
+        print(what, flush=True)
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        bar.add_task(line, total=None)
+        bar.add_task(what, total=None)
         yield
 
 
-def counted(done: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Hands on what is done, part by part, and says how many of the total are."""
+def counted(parts: Iterable[np.ndarray], total: int, what: str) -> Iterator[np.ndarray]:
+    """Hands on arrays of rows as they come, and says how many rows of the total there are."""
     console, began = Console(), time.monotonic()
-    said = began
+    done, said = 0, began
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -104,10 +100,11 @@ def counted(done: Iterable[T], total: int, what: str) -> Iterator[T]:
     )
     with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=total)
-        for number, part in enumerate(done, start=1):
-            bar.update(task, completed=number)
+        for part in parts:
+            done += len(part)
+            bar.update(task, completed=done)
             now = time.monotonic()
             if bar.disable and now - said > SILENCE:
                 said = now
-                print(f"{what}: {number}/{total}  {(now - began) / number * (total - number):.0f} s left", flush=True)
+                print(f"{what}: {done:,} of {total:,}  {(now - began) / done * (total - done):.0f} s left", flush=True)
             yield part

@@ -32,7 +32,8 @@ def run(cfg: DictConfig) -> Outcome:
     with tracking.start(cfg, dataset) as tracker:
         kernels_before = interpret.kernels(model)
         tracker.log_json(pictures.describe(dataset), "input.json")
-        tracker.log_arrays(kernels_before, "kernels_before.npz")
+        if kernels_before:
+            tracker.log_arrays(kernels_before, "kernels_before.npz")
         tracker.log_images(_kernels_by_layer(model), step=0)
         history = trainer.fit(model, dataset, cfg, [_epoch_logger(tracker, model), *observers])
         totals = _totals(history, cfg, dataset, family.count_weights(model))

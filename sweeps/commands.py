@@ -16,7 +16,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from optuna.study import Study
 from rich.console import Console
 from rich.table import Table
@@ -103,6 +103,8 @@ def promote(store: Path, url: str, name: str, seeds: int, train_val: bool, model
         places = reports.standings(reports.summarize(opened))
         if not places:
             raise PipelineError(f"sweep {name}: has no complete trial yet")
+        if OmegaConf.select(asked.base, "dataset.split.test") == 0:
+            raise PipelineError(f"sweep {name}: its data has no test split to look at (dataset.split.test=0)")
         before = tracking.promoted(client, name)
         if before and not again:
             run = before[0]

@@ -1,14 +1,21 @@
 """Figures by name, while a run trains and later from what it stored."""
 
+import shutil
+from contextlib import chdir
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CONF, FinishedRun, command, configuration
+from conftest import CONF, command, configuration
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
+from pipeline import gallery
+from pipeline.errors import PipelineError
+from pipeline.explain import explain
 from pipeline.run import run
+from pipeline.tracking.stored import open_run
 
 FIGURES = sorted(
     path.stem for path in (CONF / "figures").glob("*.yaml") if path.stem not in ("none", "standard", "all")
@@ -36,7 +43,7 @@ LACKING = {
         "barcodes: not drawn, mlp has no global average pooling",
     ],
     "sgd_classifier": [
-        "stopping: not drawn, sgd_classifier was trained in one go",
+        "stopping: not drawn, there is one epoch",
         "kernels: not drawn, sgd_classifier has no convolution",
         "kernels_before_after: not drawn, sgd_classifier has no convolution",
         "feature_maps: not drawn, sgd_classifier has no convolution or pooling",
@@ -69,49 +76,64 @@ def test_each_family_draws_what_it_has_and_says_in_a_line_what_it_lacks(
     assert lines == LACKING[model]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A finished run and the folder that its store is in."""
+
+    folder: Path
+    run_id: str
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """cnn on 300 digits for an epoch, with the standard figures."""
+    folder = tmp_path_factory.mktemp("kept")
+    with chdir(folder):
+        return Kept(folder, run(configuration("model=cnn", *SMALL, "epochs=1")).run_id)
+
+
 def test_explain_adds_what_a_run_lacks_and_leaves_what_it_has(
-    finished_run: FinishedRun, monkeypatch: pytest.MonkeyPatch
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    client = MlflowClient(f"sqlite:///{finished_run.folder}/mlruns/mlflow.db")
-    [stored] = client.search_runs([client.get_experiment_by_name("mnist5k").experiment_id])
-    monkeypatch.chdir(finished_run.folder)
-    curves = Path(stored.info.artifact_uri) / "curves.png"
-    before, stamp = curves.read_bytes(), curves.stat().st_mtime_ns
-    words = ("figures=[curves,kernels_before_after,barcodes]", "figures.kernels_before_after.layers=[conv2]")
-    done = command(stored.info.run_id, *words, cwd=finished_run.folder, module="pipeline.explain")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "kernels_before_after_conv2.png\n" in done.stdout
-    assert "curves.png: is there already and stays" in done.stdout
-    assert "barcodes: not drawn, cnn_dropout has no global average pooling\n" in done.stdout
-    assert (curves.read_bytes(), curves.stat().st_mtime_ns) == (before, stamp)
-    found = pictures(finished_run.folder, stored.info.run_id)
+    monkeypatch.chdir(kept.folder)
+    [curves] = kept.folder.glob("mlruns/artifacts/*/*/artifacts/curves.png")
+    before = curves.read_bytes(), curves.stat().st_mtime_ns
+    words = ["figures=[curves,kernels_before_after,barcodes]", "figures.kernels_before_after.layers=[conv2]"]
+    explain(kept.run_id, words, "mlruns", None, None)
+    said = capsys.readouterr().out
+    assert "kernels_before_after_conv2.png\n" in said
+    assert "curves.png: is there already and stays" in said
+    assert "barcodes: not drawn, cnn has no global average pooling\n" in said
+    assert (curves.read_bytes(), curves.stat().st_mtime_ns) == before
+    found = pictures(kept.folder, kept.run_id)
     assert "kernels_before_after_conv2" in found
     assert "kernels_before_after_conv1" not in found
 
 
 def test_explain_draws_into_a_folder_the_digits_and_layers_that_are_asked_for(
-    finished_run: FinishedRun, tmp_path: Path
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    [run_id] = [path.parent.name for path in finished_run.folder.glob("mlruns/artifacts/*/*/artifacts")]
-    words = ("figures=feature_maps", "figures.feature_maps.layers=[pool2]", "figures.feature_maps.classes=[3,8]")
-    there = (f"--store={finished_run.folder}/mlruns", "--output=pictures")
-    done = command(run_id, *words, *there, cwd=tmp_path, module="pipeline.explain")
-    assert done.returncode == 0, done.stderr
-    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["feature_maps_pool2.png"]
-    assert done.stdout == "pictures/feature_maps_pool2.png\n"
+    monkeypatch.chdir(tmp_path)
+    words = ["figures=feature_maps", "figures.feature_maps.layers=[pool2]", "figures.feature_maps.classes=[3,8]"]
+    explain(kept.run_id, words, f"{kept.folder}/mlruns", None, "looked/at")
+    assert [path.name for path in (tmp_path / "looked" / "at").iterdir()] == ["feature_maps_pool2.png"]
+    assert capsys.readouterr().out == "looked/at/feature_maps_pool2.png\n"
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (("figures=curvs",), "error: figures=curvs: no such option; did you mean curves?"),
+        (("figures.samples.per_class=0",), "error: figures.samples.per_class=0: must be a whole number of at least 1"),
+        (("figures.kernels.layers=conv1",), "error: figures.kernels.layers=conv1: must be null or a list: [a,b]"),
+        (("figuresx=1",), "error: figuresx=1: the run is what it is"),
         (("epochs=3",), "error: epochs=3: the run is what it is; figures=... and dataset.path=... can be chosen"),
         (("figures.curves.color=red",), "error: figures.curves.color: no such key"),
         ((), "error: 0123abcd: no such run in "),
     ],
 )
-def test_what_explain_cannot_do_is_one_line(words: tuple[str, ...], line: str, finished_run: FinishedRun) -> None:
-    done = command("0123abcd", *words, cwd=finished_run.folder, module="pipeline.explain")
+def test_what_explain_cannot_do_is_one_line(words: tuple[str, ...], line: str, kept: Kept) -> None:
+    done = command("0123abcd", *words, cwd=kept.folder, module="pipeline.explain")
     assert done.returncode == 1
     assert done.stderr.startswith(line)
     assert done.stderr.count("\n") == 1
@@ -122,8 +144,8 @@ def test_data_that_has_changed_since_is_not_taken_for_the_runs_own(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_npz()
-    own = ("dataset=npz", "dataset.path=data.npz", "model=softmax_regression", "batch_size=8", "figures=none")
-    outcome = run(configuration(*own, "epochs=1"))
+    own = ("dataset=npz", "dataset.path=data.npz", "model=sgd_classifier", "figures=none")
+    outcome = run(configuration(*own))
     assert pictures(tmp_path, outcome.run_id) == set()
     (tmp_path / "data.npz").rename(tmp_path / "moved.npz")
     words = (outcome.run_id, "figures=samples")
@@ -138,6 +160,47 @@ def test_data_that_has_changed_since_is_not_taken_for_the_runs_own(
     )
 
 
-def test_the_logged_configuration_names_the_figures(finished_run: FinishedRun) -> None:
-    [config] = finished_run.folder.glob("mlruns/artifacts/*/*/artifacts/config.yaml")
+def test_a_figure_that_breaks_costs_a_line_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gallery.curve_figures, "learning_curves", lambda *_: 1 / 0)
+    outcome = run(configuration("dataset=digits", "model=softmax_regression", "epochs=1", "figures=[curves,samples]"))
+    assert outcome.state == "complete"
+    assert pictures(tmp_path, outcome.run_id) == {"samples"}
+    assert "curves: could not be drawn, ZeroDivisionError: division by zero\n" in capsys.readouterr().out
+
+
+def test_a_run_that_cannot_be_looked_at_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    quick = ("dataset=digits", "model=softmax_regression", "epochs=1", "figures=none", "tracking.store=deep/er/mlruns")
+    run_id = run(configuration(*quick)).run_id
+    store = Path("deep/er/mlruns")
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+    assert (store / "mlflow.db").exists(), "a store lies where its path says"
+    with open_run(run_id, str(store)) as stored:
+        assert stored.history().epochs
+    client = MlflowClient(f"sqlite:///{store}/mlflow.db")
+    client.set_tag(run_id, "state", "pruned")
+    with (
+        pytest.raises(PipelineError, match=rf"^{run_id}: did not train to its end \(pruned\)"),
+        open_run(run_id, store),
+    ):
+        pass
+    client.set_tag(run_id, "state", "complete")
+    client.delete_run(run_id)
+    with pytest.raises(PipelineError, match=f"^{run_id}: was deleted"), open_run(run_id, store):
+        pass
+    client.restore_run(run_id)
+    shutil.rmtree(next(store.glob(f"artifacts/*/{run_id}/artifacts/model")))
+    with pytest.raises(PipelineError, match="^deep/er/mlruns: "), open_run(run_id, "deep/er/mlruns") as stored:
+        stored.model()
+    (store / "mlflow.db").write_text("notes, not a database" * 100)
+    broken = pytest.raises(PipelineError, match="^deep/er/mlruns: file is not a database")
+    with broken, open_run(run_id, "deep/er/mlruns"):
+        pass
+
+
+def test_the_logged_configuration_names_the_figures(kept: Kept) -> None:
+    [config] = kept.folder.glob("mlruns/artifacts/*/*/artifacts/config.yaml")
     assert set(OmegaConf.load(config).figures) == set(configuration().figures)

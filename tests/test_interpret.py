@@ -77,6 +77,7 @@ def test_distances_within_a_class_and_between_classes() -> None:
     within, between = interpret.distances(codes, np.array([0, 0, 1, 1]))
     assert within == pytest.approx(2)
     assert between == pytest.approx((10 + 10 + 2 * np.hypot(10, 2)) / 4)
+    assert np.isnan(interpret.distances(codes[:2], np.array([0, 1]))[0]), "no two images of one class"
 
 
 def test_edge_detection_is_blind_to_flat_areas() -> None:

@@ -38,7 +38,7 @@ def barcodes(
         10,
         height + 1.9,
         f"Barcodes: {codes.shape[1]} values for each image",
-        f"{_distances(within, between)};{which} {per_class} images of each class.",
+        f"{_distances(within, between)} ({len(codes):,} images);{which} {per_class} of each class below.",
     )
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=[0.45, height])
     low = min(0.0, float(average.min()))

@@ -57,13 +57,17 @@ def class_counts(counts: Mapping[str, np.ndarray], class_names: Sequence[str]) -
     shares = of_first / max(of_first.sum(), 1)
     least, most = int(shares.argmin()), int(shares.argmax())
     rare, common = short([class_names[least], class_names[most]], 14)
-    spread = f"the smallest class, {rare}, has {_percent(shares[least])} of the {first} images"
+    spread = (
+        f"the smallest class, {rare}, has {_percent(shares[least])} of the {first} images, the largest, {common}, has "
+        f"{_percent(shares[most])}; dotted: where all would be equal, {_percent(1 / classes)}."
+    )
+    if shares[least] == shares[most]:
+        spread = f"every class has the same share of the {first} images, {_percent(1 / classes)}."
     figure = blank(
         10,
         4.4,
         "Images of each class",
-        f"{spread}, the largest, {common}, has {_percent(shares[most])}; "
-        f"dotted: where all would be equal, {_percent(1 / classes)}.",
+        spread,
     )
     axes = figure.subplots()
     width = 0.84 / len(counts)

@@ -11,8 +11,8 @@ MOST_MAPS = 16
 MOST_CLASSES = 20
 
 
-def feature_maps(images: np.ndarray, maps: np.ndarray, class_names: Sequence[str], layer: str) -> Figure:
-    """One row per class: the image (height, width, channels), then the layer's maps (n, height, width, maps) for it.
+def feature_maps(images: np.ndarray, maps: np.ndarray, class_names: Sequence[str], layer: str, split: str) -> Figure:
+    """A row for each image (height, width, channels) of the split: the image, the layer's maps (n, h, w, maps) for it.
 
     Where a layer has more maps than fit, those with the highest mean activation are shown.
     """
@@ -25,7 +25,7 @@ def feature_maps(images: np.ndarray, maps: np.ndarray, class_names: Sequence[str
         1.6 + 0.62 * (columns + 1),
         0.9 + 0.62 * rows,
         f"Feature maps of {layer}",
-        f"{which}, each {maps.shape[1]}x{maps.shape[2]}; one test image of each class; one color scale.",
+        f"{which}, each {maps.shape[1]}x{maps.shape[2]}; {rows} images of the {split} split; one color scale.",
     )
     figure.set_layout_engine("compressed", w_pad=0.04, h_pad=0.08, wspace=0)  # images keep their shape, side by side
     left, right = figure.subplots(1, 2, width_ratios=[1, columns])

@@ -1,8 +1,7 @@
 """How good the predictions are: by class, where they are wrong, and for one image."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,33 +11,37 @@ from pipeline.figures.data import pictures, short
 from pipeline.figures.style import FAINT, INK, TRAINING, VALIDATION, bare, blank
 
 MOST_BARS, TOP = 20, 10  # with more classes, the most probable ones
-# key, name, marker, color, rows above (-) or below the class's line: all three are seen where they agree
+# name, marker, color, rows above (-) or below the class's line: all three are seen where they agree
 MEASURES = (
-    ("precision", "precision", "v", "#7fa6d6", -0.19),
-    ("recall", "recall", "^", "#e0a26f", 0.19),
-    ("f1-score", "F1", "o", INK, 0.0),
+    ("precision", "v", "#7fa6d6", -0.19),
+    ("recall", "^", "#e0a26f", 0.19),
+    ("F1", "o", INK, 0.0),
 )
 
 
-def class_report(report: Mapping[str, Any], class_names: Sequence[str], split: str) -> Figure:
-    """Precision, recall and F1 of each class, from scikit-learn's classification_report as a dictionary."""
-    names, rows = short(class_names, 18), [report[name] for name in class_names]
-    scores = [row["f1-score"] for row in rows]
+def class_report(confusion: np.ndarray, class_names: Sequence[str], split: str) -> Figure:
+    """Precision, recall and F1 of each class that the split has images of, from its confusion matrix."""
+    there = np.flatnonzero(confusion.sum(axis=1))
+    names, right = short([class_names[place] for place in there], 18), confusion.diagonal()[there]
+    support, taken = confusion.sum(axis=1)[there], confusion.sum(axis=0)[there]
+    scores = 2 * right / (support + taken)
+    values = np.stack([right / np.maximum(taken, 1), right / support, scores], axis=1)  # in the order of MEASURES
     worst, best = int(np.argmin(scores)), int(np.argmax(scores))
-    weak, strong = short([class_names[worst], class_names[best]], 14)
-    classes = len(rows)
+    weak, strong = short([class_names[there[worst]], class_names[there[best]]], 14)
+    absent = len(class_names) - len(there)
+    classes = len(there)
     figure = blank(
         10,
         max(1.5 + classes * (0.34 if classes <= 20 else 0.2), 2.8),
         f"Precision, recall and F1 by class, {split} split",
         f"F1 from {scores[worst]:.3f} ({weak}) to {scores[best]:.3f} ({strong}), mean {np.mean(scores):.3f}, dotted. "
-        "Precision: share of the class in what is taken for it; recall: share of it found.",
+        "Precision: share of the class in what is taken for it; recall: share of it found."
+        + (f" {absent} of {len(class_names)} classes have no image here." if absent else ""),
     )
     axes = figure.subplots()
     places = np.arange(classes)
-    values = np.array([[row[key] for key, *_ in MEASURES] for row in rows])
     axes.hlines(places, values.min(axis=1), values.max(axis=1), color="#d5dae0", linewidth=2.5, zorder=1)
-    for (_, label, marker, color, shift), column in zip(MEASURES, values.T, strict=True):
+    for (label, marker, color, shift), column in zip(MEASURES, values.T, strict=True):
         axes.scatter(column, places + shift, 36, color=color, marker=marker, label=label, zorder=3, clip_on=False)
     axes.axvline(np.mean(scores), color=FAINT, linewidth=0.9, linestyle=":", zorder=0)
     lowest = float(values.min())
@@ -53,11 +56,11 @@ def class_report(report: Mapping[str, Any], class_names: Sequence[str], split: s
     axes.spines[["top", "right", "left"]].set_visible(False)
     for x, header in ((1.04, "F1"), (1.12, "images")):
         axes.text(x, 1, header, transform=axes.transAxes, ha="center", va="bottom", fontsize=size, color=FAINT)
-    for place, (score, row) in enumerate(zip(scores, rows, strict=True)):
+    for place, (score, count) in enumerate(zip(scores, support, strict=True)):
         across = axes.get_yaxis_transform()
         style = {"transform": across, "ha": "center", "va": "center", "fontsize": size}
         axes.text(1.04, place, f"{score:.3f}", color=INK, **style)
-        axes.text(1.12, place, f"{row['support']:,.0f}", color=FAINT, **style)
+        axes.text(1.12, place, f"{count:,.0f}", color=FAINT, **style)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
 

@@ -48,7 +48,7 @@ def predict(model: Pipeline, images: np.ndarray) -> np.ndarray:
     starts = range(0, len(images), AT_ONCE)
     tasks = (delayed(_predict)(model, images[start : start + AT_ONCE]) for start in starts)
     done = Parallel(n_jobs=-1, backend="threading", return_as="generator")(tasks)
-    return np.concatenate(list(counted(done, len(starts), f"predicting {len(images):,} images")))
+    return np.concatenate(list(counted(done, len(images), "predicting")))
 
 
 def _predict(model: Pipeline, images: np.ndarray) -> np.ndarray:

@@ -41,10 +41,10 @@ def start(cfg: DictConfig, dataset: Dataset) -> Iterator["MlflowTracker"]:
     Raises PipelineError where the store cannot be used; what was logged before stays.
     """
     # a store's artifacts lie by paths that are relative to the folder around it
-    around = nullcontext() if cfg.tracking.uri else chdir(existing_folder(cfg.tracking.store).parent)
+    folder = None if cfg.tracking.uri else existing_folder(cfg.tracking.store)
     try:
-        with around:
-            client, experiment_id = open_store(cfg.tracking.store, cfg.tracking.uri, cfg.dataset.name)
+        with chdir(folder.parent) if folder else nullcontext():
+            client, experiment_id = open_store(str(folder), cfg.tracking.uri, cfg.dataset.name)
             run = client.create_run(experiment_id, run_name=_run_name(cfg), tags=_tags(cfg, dataset))
             tracker = MlflowTracker(client, run.info.run_id, experiment_id, cfg, dataset)
             try:

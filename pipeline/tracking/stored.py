@@ -26,22 +26,20 @@ BY_EPOCH = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 def open_run(run_id: str, store: str = "mlruns", uri: str | None = None) -> Iterator["StoredRun"]:
     """A run that finished, for as long as the block lasts.
 
-    Raises PipelineError where there is no such run, or it did not finish, or it is a sweep's own.
+    Raises PipelineError where there is no such run, it did not finish, it is a sweep's own, or it can't be read.
     """
     if uri is None and not (Path(store) / DATABASE).exists():
         raise PipelineError(f"{Path(store) / DATABASE}: no such file; name the folder of the runs with --store")
-    around = nullcontext() if uri else chdir(Path(store).resolve().parent)  # a store's paths are relative to it
-    with around:
-        client = existing_client(Path(store).name, uri)
+    with _reading(store, uri) as client:
         try:
             run = client.get_run(run_id)
-        except MlflowException:
-            raise PipelineError(f"{run_id}: no such run in {uri or store}") from None
-        except SQLAlchemyError as error:
-            raise PipelineError(f"{uri or store}: {first_line(getattr(error, 'orig', None) or error)}") from error
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise PipelineError(f"{run_id}: no such run in {uri or store}") from None
+            raise
         tags = run.data.tags
         if run.info.lifecycle_stage == LifecycleStage.DELETED:
-            raise PipelineError(f"{run_id}: was deleted; `mlflow gc` may have taken its files, restore it first")
+            raise PipelineError(f"{run_id}: was deleted; restore it first, if `mlflow gc` has not taken its files")
         if tags.get("kind") == "sweep":
             raise PipelineError(f"{run_id}: is a sweep, not a run; take one of its trials, or promote its best")
         if run.info.status != "FINISHED" or tags.get("state") != "complete":
@@ -53,16 +51,25 @@ def open_run(run_id: str, store: str = "mlruns", uri: str | None = None) -> Iter
 @contextmanager
 def finished_runs(store: str) -> Iterator[list["StoredRun"]]:
     """All runs of a store that trained to their end, the latest first; none where there is no store."""
-    folder = Path(store).resolve()
-    if not (folder / DATABASE).exists():
+    if not (Path(store) / DATABASE).exists():
         yield []
         return
-    with chdir(folder.parent):
-        client = existing_client(folder.name, None)
+    with _reading(store, None) as client:
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         query = "tags.kind = 'run' and tags.state = 'complete' and attributes.status = 'FINISHED'"
         runs = client.search_runs(experiments, query, max_results=50_000, order_by=["attributes.start_time DESC"])
         yield [StoredRun(client, run) for run in runs]
+
+
+@contextmanager
+def _reading(store: str, uri: str | None) -> Iterator[MlflowClient]:
+    """A client, in the folder around the store: its paths are relative to that. Raises PipelineError for what fails."""
+    folder = Path(store).resolve()
+    try:
+        with nullcontext() if uri else chdir(folder.parent):
+            yield existing_client(str(folder), uri)
+    except (MlflowException, SQLAlchemyError) as error:
+        raise PipelineError(f"{uri or store}: {first_line(getattr(error, 'orig', None) or error)}") from error
 
 
 class StoredRun:

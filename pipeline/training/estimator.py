@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+import numpy as np
 from joblib import parallel_config
 from omegaconf import DictConfig
 from sklearn.pipeline import Pipeline
@@ -18,7 +19,8 @@ MEASURED = 2_000  # nearest neighbors take as long for an image that they know a
 
 
 def prepare(model: Pipeline, dataset: Dataset, cfg: DictConfig) -> None:
-    """Raises PipelineError for a setting that the estimator refuses."""
+    """Raises PipelineError for a setting that the estimator refuses, and a limit that leaves out a class."""
+    _limited(dataset.train, cfg)
     try:
         # what the fit of scikit-learn's own estimators begins with
         getattr(model[-1], "_validate_params", lambda: None)()
@@ -29,10 +31,11 @@ def prepare(model: Pipeline, dataset: Dataset, cfg: DictConfig) -> None:
 def fit(model: Pipeline, dataset: Dataset, cfg: DictConfig, observers: Sequence[Observer]) -> History:
     """Fit to the training split, or to as much of it as model.fit_limit says, in one go.
 
-    Losses are the cross-entropy of the predicted probabilities; the training metrics are those of MEASURED images.
+    Losses are the cross-entropy of the predicted probabilities; training metrics are those of about MEASURED images.
     """
     fitted = _limited(dataset.train, cfg)
-    measured = Split(fitted.images[:MEASURED], fitted.labels[:MEASURED])
+    every = max(1, len(fitted) // MEASURED)
+    measured = Split(fitted.images[::every], fitted.labels[::every])
     started = time.perf_counter()
     try:
         # threads share the images and end with the process; the heavy parts let go of Python's lock
@@ -56,7 +59,7 @@ def fit(model: Pipeline, dataset: Dataset, cfg: DictConfig, observers: Sequence[
 
 
 def _limited(train: Split, cfg: DictConfig) -> Split:
-    """Of the training split, model.fit_limit images drawn by the run's seed, the same share of each class."""
+    """Of the training split, model.fit_limit images drawn by the run's seed, about the same share of each class."""
     limit = cfg.model.get("fit_limit")
     if limit is None or limit >= len(train):
         return train
@@ -66,4 +69,7 @@ def _limited(train: Split, cfg: DictConfig) -> Split:
         )
     except ValueError as error:
         raise PipelineError(f"model.fit_limit={limit}: {first_line(error)}") from error
+    absent = np.setdiff1d(train.labels, labels)
+    if len(absent):
+        raise PipelineError(f"model.fit_limit={limit}: leaves out all images of class {absent[0]}; take more")
     return Split(images, labels)

@@ -35,7 +35,9 @@ def fit(model: keras.Model, dataset: Dataset, cfg: DictConfig, observers: Sequen
     """
     with Progress(cfg.epochs, _steps(dataset, cfg)) as progress:
         watch = _Watch(cfg, observers, progress)
-        images, labels = (np.concatenate([part] * cfg.repeat) for part in (dataset.train.images, dataset.train.labels))
+        images, labels = dataset.train.images, dataset.train.labels
+        if cfg.repeat > 1:
+            images, labels = (np.concatenate([part] * cfg.repeat) for part in (images, labels))
         started = time.perf_counter()
         model.fit(
             images,

@@ -104,17 +104,17 @@ def test_feature_maps_have_a_row_for_each_class(maps: tuple[int, ...], channels:
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (maps[0], 28, 28, channels), dtype=np.uint8)
     names = [f"class {n}" for n in range(maps[0])]
-    figure = feature_maps(images, generator.random(maps, np.float32), names, "conv1")
+    figure = feature_maps(images, generator.random(maps, np.float32), names, "conv1", "test")
     written = texts(figure)
     shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert shown == names[:20]
-    [subtitle] = [text for text in written if "one test image of each class" in text]
+    [subtitle] = [text for text in written if "images of the test split" in text]
     which = f"the 16 most active of {maps[-1]} maps" if maps[-1] > 16 else f"all {maps[-1]} maps"
     assert subtitle.startswith(which)
 
 
 def test_dead_layers_can_still_be_drawn() -> None:
-    texts(feature_maps(np.zeros((2, 8, 8, 1)), np.zeros((2, 6, 6, 4)), ["a", "b"], "conv"))
+    texts(feature_maps(np.zeros((2, 8, 8, 1)), np.zeros((2, 6, 6, 4)), ["a", "b"], "conv", "test"))
     texts(kernel_images(np.zeros((3, 3, 1, 4)), "conv"))
 
 

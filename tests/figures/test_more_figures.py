@@ -68,7 +68,7 @@ EVERY = {
     "pixel_matrix": lambda: pixel_matrix(pixels(12, 5, 1), "ankle boot"),
     "filtered": lambda: filtered(pixels(8, 8), random(11, 3, 3), random(11, 8, 8), named(11)),
     "stopping": lambda: stopping(history([3, 1, 2, 2.1], [0.7, 0.9, 0.8, 0.8])),
-    "class_report": lambda: class_report(evaluate(LABELS, PROBABILITIES, named(47)).report, named(47), "test"),
+    "class_report": lambda: class_report(evaluate(LABELS, PROBABILITIES, named(47)).confusion, named(47), "test"),
     "mistakes": lambda: mistakes(pixels(94, 5, 5, 1), LABELS, PROBABILITIES, named(47), "validation", 2),
     "sample": lambda: sample_probabilities(pixels(5, 9, 3), PROBABILITIES[0], named(47), 0),
     "confidence": lambda: confidence(LABELS, PROBABILITIES, "validation"),
@@ -177,14 +177,20 @@ def test_stopping_says_what_more_or_fewer_epochs_would_do(
 
 def test_the_class_report_shows_the_numbers_of_the_report() -> None:
     labels, probabilities = guesses(60, 3)
-    report = evaluate(labels, probabilities, ["a", "b", "c"]).report
-    figure = class_report(report, ["a", "b", "c"], "test")
+    evaluation = evaluate(labels, probabilities, ["a", "b", "c"])
+    report, figure = evaluation.report, class_report(evaluation.confusion, ["a", "b", "c"], "test")
     assert {f"{report[name]['f1-score']:.3f}" for name in "abc"} <= set(texts(figure))
     drawn = {points.get_label(): points.get_offsets()[:, 0].tolist() for points in figure.axes[0].collections}
     for key, label in (("precision", "precision"), ("recall", "recall"), ("f1-score", "F1")):
-        assert drawn[label] == [report[name][key] for name in "abc"]
+        assert drawn[label] == pytest.approx([report[name][key] for name in "abc"])
     lowest = min(report[name][key] for name in "abc" for key in ("precision", "recall"))
     assert 0 < figure.axes[0].get_xlim()[0] < lowest
+
+
+def test_the_class_report_leaves_out_what_the_split_has_no_images_of() -> None:
+    figure = class_report(np.array([[5, 0, 0], [0, 0, 0], [0, 0, 7]]), ["accuracy", "b", "c"], "validation")
+    assert "F1 from 1.000 (accuracy) to 1.000" in subtitle(figure)
+    assert "1 of 3 classes have no image here" in subtitle(figure)
 
 
 def test_the_surest_mistakes_come_first_with_the_true_class_in_blue() -> None:

@@ -70,6 +70,13 @@ def test_a_limit_fits_to_a_part_with_every_class_in_it_and_says_so(capsys: pytes
     assert "fitting knn to 200 images" in capsys.readouterr().out
 
 
+def test_a_limit_that_leaves_out_a_class_is_refused_before_a_run_begins() -> None:
+    cfg = configuration("model=knn", "dataset=digits", "model.fit_limit=5")
+    data = datasets.load(cfg.dataset)
+    with pytest.raises(PipelineError, match="model.fit_limit=5: "):
+        prepare(estimator.build(cfg, data), data, cfg)
+
+
 def test_one_linear_machine_for_each_class_is_counted_and_shown_as_one() -> None:
     cfg = configuration("model=linear_svc", "dataset=digits")
     data = datasets.load(cfg.dataset)

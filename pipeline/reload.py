@@ -1,0 +1,66 @@
+"""A stored run, with its data and its model, as it was when it finished."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from pipeline.contracts import Dataset
+    from pipeline.gallery import Finished
+    from pipeline.tracking.stored import StoredRun
+
+PATHS = ("path", "test_path")  # of a dataset's files, which may have been moved since
+
+
+def reload(stored: "StoredRun", here: Path, paths: Mapping[str, str]) -> "Finished":
+    """What figures are drawn of. paths: where the data is now, by key; relative ones are below here.
+
+    Raises PipelineError where the data is not what the run was trained on.
+    """
+    from pipeline import device, models
+    from pipeline.evaluation import evaluate
+    from pipeline.gallery import Finished
+
+    cfg = stored.config
+    for key in PATHS:
+        if (path := paths.get(f"dataset.{key}", cfg.dataset.get(key))) is not None:
+            if not (here / Path(path).expanduser()).exists():
+                raise PipelineError(f"dataset.{key}={path}: no such file or folder now; give dataset.{key}=...")
+            cfg.dataset[key] = cfg.dataset.source[key] = str(here / Path(path).expanduser())
+    dataset = load(cfg.dataset)
+    if dataset.sha256 != stored.run.data.tags["dataset_sha256"]:
+        raise PipelineError(
+            f"{dataset.name}: the data is not what run {stored.run_id} was trained on; its hash differs"
+        )
+    if cfg.train_on == "train_val":
+        dataset = dataset.with_validation_in_training()
+    if cfg.model.family == "network":
+        device.prepare("auto", "float32", cfg.seed)
+    model, split = stored.model(), getattr(dataset, cfg.evaluate)
+    kept = stored.arrays(f"predictions_{cfg.evaluate}.npz")
+    probabilities = kept["probabilities"] if kept else models.family(cfg.model.family).predict(model, split.images)
+    return Finished(
+        cfg=cfg,
+        model=model,
+        dataset=dataset,
+        history=stored.history(),
+        evaluation=evaluate(split.labels, probabilities, dataset.class_names),
+        kernels_before=stored.arrays("kernels_before.npz") or {},
+    )
+
+
+def load(cfg: DictConfig) -> "Dataset":
+    """The dataset of a configuration, read once for all the runs that share it."""
+    return _load(OmegaConf.to_yaml(cfg, resolve=True))
+
+
+@cache
+def _load(cfg: str) -> "Dataset":
+    from pipeline import datasets
+
+    return datasets.load(OmegaConf.create(cfg))
