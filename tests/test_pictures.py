@@ -196,16 +196,16 @@ PHOTOS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def test_photographs_of_paper_are_like_the_drawing_itself(
     photo: str, pen: int, seen: dict[str, Any], tmp_path: Path
 ) -> None:
-    ink = three((900, 700), pen)
+    ink = three((600, 450), pen)
     prepared = prepare(save(PHOTOS[photo](ink), tmp_path / "three.jpg", quality=90), seen)
     assert prepared.steps[0] == "uneven light evened out"
-    assert difference(prepared.pixels, plain(seen, tmp_path, size=(900, 700), pen=pen)) < 8
+    assert difference(prepared.pixels, plain(seen, tmp_path, size=(600, 450), pen=pen)) < 8
 
 
 def test_lines_thinner_than_any_of_mnist_are_thickened(seen: dict[str, Any], tmp_path: Path) -> None:
-    prepared = prepare(save(on_paper(three((2000, 1500), 7, 3.0)), tmp_path / "three.png"), seen)
+    prepared = prepare(save(on_paper(three((1200, 900), 5, 2.0)), tmp_path / "three.png"), seen)
     assert "strokes thickened" in prepared.steps
-    assert difference(prepared.pixels, plain(seen, tmp_path, size=(2000, 1500), pen=75, scale=3.0)) < 12
+    assert difference(prepared.pixels, plain(seen, tmp_path, size=(1200, 900), pen=50, scale=2.0)) < 12
     assert "strokes thickened" not in prepare(tmp_path / "plain.png", seen).steps
 
 

@@ -103,7 +103,7 @@ def test_a_store_elsewhere_holds_everything_and_says_how_to_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """Two folders that work on one store: artifacts lie in the store, whoever began it."""
-    quick = ("dataset=digits", "model=softmax_regression", "epochs=1", "batch_size=512")
+    quick = ("dataset=digits", "model=softmax_regression", "epochs=1", "batch_size=512", "figures=[curves]")
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     monkeypatch.chdir(tmp_path / "one")
@@ -121,7 +121,7 @@ def test_a_tracking_uri_takes_the_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{tmp_path}/own.db"
-    outcome = run(configuration("dataset=digits", "model=mlp", "epochs=1", f"tracking.uri={uri}"))
+    outcome = run(configuration("dataset=digits", "model=mlp", "epochs=1", "figures=none", f"tracking.uri={uri}"))
     assert MlflowClient(uri).get_run(outcome.run_id).info.status == "FINISHED"
     assert capsys.readouterr().out.endswith(f"mlflow ui --backend-store-uri {uri}\n")
 
@@ -131,7 +131,7 @@ def test_any_scikit_learn_classifier_is_trained_and_stored(
     target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    cfg = configuration("dataset=digits", "model=sgd_classifier", "model.name=other")
+    cfg = configuration("dataset=digits", "model=sgd_classifier", "model.name=other", "figures=none")
     cfg.model.estimator = {"_target_": f"sklearn.{target}"}
     outcome = run(cfg)
     assert (outcome.state, outcome.totals["weights"]) == ("complete", 0)

@@ -217,7 +217,7 @@ def test_the_other_family_goes_through_the_same_run(tmp_path: Path, monkeypatch:
 def test_multirun_without_a_sweep_file_is_a_grid_in_this_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = command("-m", "model=softmax_regression,mlp", *TINY, cwd=tmp_path)
+    done = command("-m", "model=softmax_regression,mlp", *TINY, "figures=none", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     monkeypatch.chdir(tmp_path)
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")

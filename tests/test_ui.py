@@ -23,14 +23,17 @@ def test_it_serves_the_run_and_ends_with_ctrl_c(finished_run: FinishedRun) -> No
     port = free_port()
     arguments = [sys.executable, "-m", "pipeline.ui", run_id, "--port", str(port)]
     with subprocess.Popen(arguments, cwd=finished_run.folder, stdout=subprocess.PIPE, text=True) as server:
-        address = server.stdout.readline()
-        page = rf"MLflow: http://127.0.0.1:{port}/#/experiments/1/runs/{run_id}\?workflowType=machine_learning\n"
-        assert re.fullmatch(page, address)
-        artifact = f"http://127.0.0.1:{port}/get-artifact?path=curves.png&run_uuid={run_id}"
-        with urlopen(artifact) as response:
-            assert response.read().startswith(b"\x89PNG")
-        server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=30) == 130
+        try:
+            address = server.stdout.readline()
+            page = rf"MLflow: http://127.0.0.1:{port}/#/experiments/1/runs/{run_id}\?workflowType=machine_learning\n"
+            assert re.fullmatch(page, address)
+            artifact = f"http://127.0.0.1:{port}/get-artifact?path=curves.png&run_uuid={run_id}"
+            with urlopen(artifact) as response:
+                assert response.read().startswith(b"\x89PNG")
+            server.send_signal(signal.SIGINT)
+            assert server.wait(timeout=30) == 130
+        finally:
+            server.terminate()  # where it failed: the block would wait for ever
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0, "no process is left behind"
 

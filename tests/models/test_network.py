@@ -27,8 +27,8 @@ def test_a_normalization_layer_knows_the_training_images_as_they_reach_it() -> N
     layer = network.build(configuration("model=barcode_cnn"), dataset()).get_layer("normalization")
     assert float(layer.mean[0, 0, 0, 0]) == pytest.approx(images.mean(), abs=1e-4)
     assert float(layer.variance[0, 0, 0, 0]) == pytest.approx(images.var(), abs=1e-4)
-    given = "model.layers.normalization={_target_: keras.layers.Normalization, mean: 0.1, variance: 4}"
-    own = network.build(configuration("model=barcode_cnn", given), dataset()).get_layer("normalization")
+    given = ("+model.layers.normalization.mean=0.1", "+model.layers.normalization.variance=4")
+    own = network.build(configuration("model=barcode_cnn", *given), dataset()).get_layer("normalization")
     assert float(np.ravel(own.mean)[0]) == pytest.approx(0.1), "a mean of its own stays"
 
 

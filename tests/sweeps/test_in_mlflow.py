@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from sweeps.report import summarize
 from sweeps.study import existing, storage
 
-WORDS = ("model=softmax_regression", "dataset=digits", "epochs=2")
+WORDS = ("model=softmax_regression", "dataset=digits", "epochs=2", "figures=[curves]")
 SWEEP = (*WORDS, "sweep=batch_size", "batch_size=32,64", "seed=0,1")
 
 
@@ -89,7 +89,7 @@ def test_the_command_trains_exactly_the_best_configuration(finished: Finished) -
     composed = OmegaConf.create(command(*words[3:], "--cfg", "job", "--resolve", cwd=finished.folder).stdout)
     best = OmegaConf.load(folder / "best_config.yaml")
     assert {key: composed[key] for key in best} == best
-    assert set(composed) - set(best) == {"tracking", "observers"}
+    assert set(composed) - set(best) == {"tracking", "observers", "figures"}
 
 
 def test_a_trial_in_a_warm_worker_is_the_run_that_its_command_makes(finished: Finished) -> None:

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from pipeline.errors import PipelineError
 from pipeline.tracking.store import open_store
 
-QUICK = ("model=softmax_regression", "dataset=digits", "epochs=1")
+QUICK = ("model=softmax_regression", "dataset=digits", "epochs=1", "figures=none")
 
 
 def test_processes_that_begin_together_share_one_store(tmp_path: Path) -> None:
