@@ -1,6 +1,7 @@
 """A real sweep, small: what it leaves in MLflow, and what `python -m sweeps` makes of it."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -83,9 +84,9 @@ def test_the_parent_has_figures_leaderboard_and_the_best_configuration(finished:
 def test_the_command_trains_exactly_the_best_configuration(finished: Finished) -> None:
     (parent,) = finished.runs("tags.kind = 'sweep'")
     folder = finished.artifacts(parent)
-    words = (folder / "best_command.txt").read_text().split()
+    words = shlex.split((folder / "best_command.txt").read_text())
     assert words[:3] == ["python", "-m", "pipeline.train"]
-    assert f"train it again:  {' '.join(words)}" in finished.done.stdout
+    assert f"train it again:  {shlex.join(words)}" in finished.done.stdout
     composed = OmegaConf.create(command(*words[3:], "--cfg", "job", "--resolve", cwd=finished.folder).stdout)
     best = OmegaConf.load(folder / "best_config.yaml")
     assert {key: composed[key] for key in best} == best
