@@ -233,7 +233,8 @@ def _ink(rgb: np.ndarray) -> Ink | None:
     flat = _against(np.median(border[most], axis=0), rgb, most)
     even = _against(_paper(rgb), rgb, everywhere)
     uneven_light = np.ptp(np.percentile(brightness[most], [5, 95])) > SAME
-    if uneven_light or (even and flat and even.at_border < flat.at_border / 2):
+    shadow = even and flat and even.at_border < 0.005 < 0.1 < flat.at_border  # ink would not leave the border for it
+    if uneven_light or shadow:
         return replace(even, uneven_light=True) if even else None
     return flat
 
@@ -292,7 +293,7 @@ def _paper(rgb: np.ndarray) -> np.ndarray:
     for channel in np.moveaxis(padded, -1, 0):
         # dark lines go, or light ones; where it was the others that were drawn, they have become blots
         both = [remove(channel, window)[window:-window, window:-window] for remove in (_without_dark, _without_light)]
-        cleared.append(min(both, key=lambda paper: sum(np.abs(np.diff(paper, axis=axis)).sum() for axis in (0, 1))))
+        cleared.append(min(both, key=lambda paper: sum(np.square(np.diff(paper, axis=axis)).sum() for axis in (0, 1))))
     return _resized(np.stack(cleared, axis=-1), rgb.shape[:2])
 
 

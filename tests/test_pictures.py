@@ -209,6 +209,20 @@ def test_lines_thinner_than_any_of_mnist_are_thickened(seen: dict[str, Any], tmp
     assert "strokes thickened" not in prepare(tmp_path / "plain.png", seen).steps
 
 
+def test_pencil_on_paper_half_in_shadow(seen: dict[str, Any], tmp_path: Path) -> None:
+    light = np.where(np.arange(400) < 180, 0.6, 1.0)
+    drawing = on_paper(three(), 250, 190) * ndimage.gaussian_filter1d(light, 2)[:, np.newaxis]
+    prepared = prepare(save(drawing, tmp_path / "three.png"), seen)
+    assert difference(prepared.pixels, plain(seen, tmp_path)) < 3
+
+
+def test_a_drawing_cropped_to_its_very_edges(seen: dict[str, Any], tmp_path: Path) -> None:
+    ink = three(pen=40)
+    (top, left), (bottom, right) = (f(np.argwhere(ink > 0.5), axis=0) for f in (np.min, np.max))
+    prepared = prepare(save(on_paper(ink[top : bottom + 1, left : right + 1]), tmp_path / "three.png"), seen)
+    assert difference(prepared.pixels, plain(seen, tmp_path, pen=40)) < 3
+
+
 def test_what_reaches_in_from_outside_and_specks_are_left_out(seen: dict[str, Any], tmp_path: Path) -> None:
     ink = three()
     ink[:, :40] = 1  # the table beside the paper
@@ -222,11 +236,9 @@ def test_every_kind_of_picture_is_read(mode: str, seen: dict[str, Any], tmp_path
     grey = Image.fromarray((255 - 255 * three()).astype(np.uint8))
     if mode == "I;16":
         Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save(tmp_path / "three.png")
-    grey.convert(mode).save(tmp_path / "three.tiff") if mode == "CMYK" else None
-    if mode not in ("I;16", "CMYK"):
-        grey.convert(mode).save(tmp_path / "three.png")
-    [file] = tmp_path.iterdir()
-    assert difference(prepare(file, seen).pixels, plain(seen, tmp_path)) < 3
+    else:
+        grey.convert(mode).save(tmp_path / "three.png", "TIFF" if mode == "CMYK" else "PNG")
+    assert difference(prepare(tmp_path / "three.png", seen).pixels, plain(seen, tmp_path)) < 3
 
 
 @pytest.mark.parametrize(("pen", "paper"), [((20, 30, 120), "white"), ((255, 255, 255), "black")])
