@@ -86,6 +86,13 @@ def test_the_scaling_is_part_of_the_model_and_survives_saving(tmp_path) -> None:
     np.testing.assert_array_equal(network.predict(again, images), network.predict(built, images))
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "augmentation").glob("*.yaml")))
+def test_a_model_with_any_augmentation_can_be_read_back(name: str, tmp_path) -> None:
+    """Keras 3.15 cannot read back its own RandomShear, for one."""
+    network.build(configuration("model=mlp", f"augmentation={name}"), dataset()).save(tmp_path / "model.keras")
+    assert keras.saving.load_model(tmp_path / "model.keras", safe_mode=True).get_layer("dense2")
+
+
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_the_softmax_stays_in_float32(precision: str) -> None:
     keras.config.set_dtype_policy(precision)
