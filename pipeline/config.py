@@ -173,6 +173,7 @@ FAMILIES = {
 }
 
 
+PATHS = ("path", "test_path")  # of a dataset's files: what lies there counts, not where
 NOT_TRAINED = ("hydra", "sweep", "executor", "tracking", "observers", "figures")  # what a result does not depend on
 
 
@@ -201,7 +202,7 @@ def check(cfg: DictConfig) -> None:
         raise PipelineError(f"model.family={cfg.model.family}: must be one of {', '.join(FAMILIES)}")
     _hold(cfg, (*ALWAYS, *_settings(cfg), *FAMILIES[cfg.model.family], *_layers(cfg)))
     check_figures(cfg)
-    for key in ("path", "test_path"):
+    for key in PATHS:
         path = cfg.dataset.get(key)
         if path is not None and not Path(path).expanduser().exists():
             raise PipelineError(f"dataset.{key}={path}: no such file or folder")

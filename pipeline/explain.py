@@ -7,9 +7,9 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from pipeline.config import check_figures
+from pipeline.config import PATHS, check_figures
 from pipeline.errors import PipelineError, one_line_errors
-from pipeline.reload import PATHS, reload
+from pipeline.reload import reload
 
 CONF = Path(__file__).parents[1] / "conf"
 

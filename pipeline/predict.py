@@ -24,15 +24,16 @@ def main() -> None:
     parser.add_argument("run", help="id of the run")
     parser.add_argument("pictures", nargs="+", help="PNG, JPEG, ...: any size, dark on light or light on dark, photos")
     parser.add_argument("--store", default="mlruns", help="folder of the tracking store (default: %(default)s)")
+    parser.add_argument("--uri", help="address of an MLflow server, in place of the store")
     parser.add_argument(
         "--output", default="predictions.png", help="the figure; no file is overwritten (default: %(default)s)"
     )
     chosen = parser.parse_args()
     with one_line_errors():
-        predict(chosen.run, chosen.pictures, chosen.store, Path(chosen.output))
+        predict(chosen.run, chosen.pictures, chosen.store, Path(chosen.output), chosen.uri)
 
 
-def predict(run_id: str, paths: Sequence[str], store: str, output: Path) -> None:
+def predict(run_id: str, paths: Sequence[str], store: str, output: Path, uri: str | None = None) -> None:
     """A table on the screen and a figure.
 
     Raises PipelineError for files that are no pictures, before anything heavy is imported, and for runs that can't be
@@ -50,7 +51,7 @@ def predict(run_id: str, paths: Sequence[str], store: str, output: Path) -> None
     from pipeline.tracking.stored import open_run
 
     here = Path.cwd()
-    with open_run(run_id, store) as stored:
+    with open_run(run_id, store, uri) as stored:
         seen = stored.json("input.json")
         if seen is None:
             raise PipelineError(

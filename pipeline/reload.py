@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
+from pipeline.config import PATHS
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from pipeline.contracts import Dataset
     from pipeline.gallery import Finished
     from pipeline.tracking.stored import StoredRun
-
-PATHS = ("path", "test_path")  # of a dataset's files, which may have been moved since
 
 
 def reload(stored: "StoredRun", here: Path, paths: Mapping[str, str]) -> "Finished":

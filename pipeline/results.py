@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.config import check, trained
+from pipeline.config import PATHS, check, trained
 from pipeline.errors import PipelineError, one_line_errors
 from pipeline.explain import CONF
-from pipeline.reload import PATHS, load
+from pipeline.reload import load
 
 if TYPE_CHECKING:
     from pipeline.tracking.stored import StoredRun

@@ -105,7 +105,9 @@ def test_estimators_predict_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert done.returncode == 0, done.stderr
     draw(tmp_path / "one.png", 1)
     monkeypatch.chdir(tmp_path)
-    predict(done.stdout.split()[-1], ["one.png"], "mlruns", Path("one.pdf"))
+    predict(
+        done.stdout.split()[-1], ["one.png"], "nowhere", Path("one.pdf"), uri=f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    )
     printed = capsys.readouterr().out
     assert re.search(r"│ one\.png │ 1  [01]\.\d{3}", printed)
     assert printed.endswith("look at it:    one.pdf\n")
