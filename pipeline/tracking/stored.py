@@ -1,7 +1,8 @@
-"""A finished run, read back from where it was logged."""
+"""Runs, read back from where they were logged."""
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import chdir, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -19,33 +20,77 @@ from pipeline.contracts import History
 from pipeline.errors import PipelineError, first_line
 from pipeline.tracking.store import DATABASE, existing_client
 
+SHORT = 8  # characters of an id that people read
 BY_EPOCH = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
 @contextmanager
-def open_run(run_id: str, store: str = "mlruns", uri: str | None = None) -> Iterator["StoredRun"]:
-    """A run that finished, for as long as the block lasts.
+def open_run(word: str, store: str = "mlruns", uri: str | None = None) -> Iterator["StoredRun"]:
+    """A run that trained to its end, by its id, the beginning of that or its name, for as long as the block lasts.
 
-    Raises PipelineError where there is no such run, it did not finish, it is a sweep's own, or it can't be read.
+    Raises PipelineError where there is no such run or more than one, it did not finish, or it can't be read.
+    """
+    with find_runs([word], store, uri) as found:
+        if len(found) > 1:
+            ids = ", ".join(each.run_id[:SHORT] for each in found[:5])
+            raise PipelineError(f"{word}: there are {len(found)} of them; take one by its id: {ids}")
+        if not found[0].complete:
+            raise PipelineError(f"{word}: did not train to its end ({found[0].state}); there is no model to look at")
+        yield found[0]
+
+
+@contextmanager
+def find_runs(words: Sequence[str], store: str = "mlruns", uri: str | None = None) -> Iterator[list["StoredRun"]]:
+    """The runs that words stand for, in their order and each once: ids, their beginnings, names of one run or several,
+    filters in MLflow's grammar. Those that failed or were pruned are among them.
+
+    Raises PipelineError for a word without a run, a deleted run, a sweep's own, and a store that can't be read.
     """
     if uri is None and not (Path(store) / DATABASE).exists():
         raise PipelineError(f"{Path(store) / DATABASE}: no such file; name the folder of the runs with --store")
     with _reading(store, uri) as client:
+        runs = {run.info.run_id: run for word in words for run in _named(client, word, uri or store)}
+        yield [StoredRun(client, run) for run in runs.values()]
+
+
+def _named(client: MlflowClient, word: str, where: str) -> list[Run]:
+    if re.search(r"[=<>]|\bI?LIKE\b|\bIN\b", word):
         try:
-            run = client.get_run(run_id)
+            found = _search(client, word)
         except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise PipelineError(f"{run_id}: no such run in {uri or store}") from None
-            raise
-        tags = run.data.tags
-        if run.info.lifecycle_stage == LifecycleStage.DELETED:
-            raise PipelineError(f"{run_id}: was deleted; restore it first, if `mlflow gc` has not taken its files")
-        if tags.get("kind") == "sweep":
-            raise PipelineError(f"{run_id}: is a sweep, not a run; take one of its trials, or promote its best")
-        if run.info.status != "FINISHED" or tags.get("state") != "complete":
-            state = tags.get("state", run.info.status.lower())
-            raise PipelineError(f"{run_id}: did not train to its end ({state}); there is no model to look at")
-        yield StoredRun(client, run)
+            raise PipelineError(f"{word}: is no filter that MLflow takes: {first_line(error)}") from None
+    else:
+        found = _by_id(client, word) or _search(client, f"attributes.run_name = {_quoted(word)}")
+        found = found or [run for run in _search(client, "") if len(word) >= 4 and run.info.run_id.startswith(word)]
+    runs = [run for run in found if run.data.tags.get("kind") != "sweep"]
+    if found and not runs:
+        name = found[0].data.tags.get("sweep", word)
+        raise PipelineError(f"{word}: is a sweep, not a run; its trials are \"tags.sweep = '{name}'\"")
+    if not runs:
+        raise PipelineError(f"{word}: no such run in {where}")
+    return runs
+
+
+def _by_id(client: MlflowClient, run_id: str) -> list[Run]:
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return []
+        raise
+    if run.info.lifecycle_stage == LifecycleStage.DELETED:
+        raise PipelineError(f"{run_id}: was deleted; restore it first, if `mlflow gc` has not taken its files")
+    return [run]
+
+
+def _search(client: MlflowClient, query: str) -> list[Run]:
+    """The latest first."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(experiments, query, max_results=50_000, order_by=["attributes.start_time DESC"]))
+
+
+def _quoted(word: str) -> str:
+    return f'"{word}"' if "'" in word else f"'{word}'"
 
 
 @contextmanager
@@ -55,10 +100,8 @@ def finished_runs(store: str) -> Iterator[list["StoredRun"]]:
         yield []
         return
     with _reading(store, None) as client:
-        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         query = "tags.kind = 'run' and tags.state = 'complete' and attributes.status = 'FINISHED'"
-        runs = client.search_runs(experiments, query, max_results=50_000, order_by=["attributes.start_time DESC"])
-        yield [StoredRun(client, run) for run in runs]
+        yield [StoredRun(client, run) for run in _search(client, query)]
 
 
 @contextmanager
@@ -83,6 +126,20 @@ class StoredRun:
     def artifacts(self) -> set[str]:
         """The names at the run's root."""
         return {item.path for item in self.client.list_artifacts(self.run_id)}
+
+    @property
+    def name(self) -> str:
+        return self.run.info.run_name
+
+    @property
+    def state(self) -> str:
+        """complete, pruned, failed, killed, running."""
+        return self.run.data.tags.get("state", self.run.info.status.lower())
+
+    @property
+    def complete(self) -> bool:
+        """Did it train to its end, and leave a model and predictions?"""
+        return self.run.info.status == "FINISHED" and self.state == "complete"
 
     @property
     def config(self) -> DictConfig:
