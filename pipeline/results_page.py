@@ -123,7 +123,7 @@ def draw(run: "StoredRun", names: Sequence[str], here: Path, paths: Mapping[str,
     Raises PipelineError for a name that the run has no figure of.
     """
     groups = sorted((path.stem for path in (CONF / "figures").glob("*.yaml")), key=len, reverse=True)
-    chosen = {next((group for group in groups if name.startswith(group)), "weight_maps") for name in names}
+    chosen = {next((group for group in groups if name.startswith(group)), name) for name in names}
     missing = set(names)
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in gallery.draw(
