@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import optuna
 import pytest
@@ -24,9 +25,7 @@ TINY = ("dataset.limit=500", "dataset.split.val=100", "dataset.split.test=100", 
 
 def command(*arguments: str, cwd: Path, module: str = "pipeline.train") -> subprocess.CompletedProcess:
     """`python -m pipeline.train ...` as a person runs it, in the folder cwd."""
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300
-    )
+    return forked.run(module, *arguments, cwd=cwd)
 
 
 def configuration(*overrides: str) -> DictConfig:
