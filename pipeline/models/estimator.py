@@ -12,7 +12,7 @@ from scipy.special import softmax
 from sklearn.frozen import FrozenEstimator
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from pipeline.contracts import Dataset
 from pipeline.errors import PipelineError, first_line
@@ -22,7 +22,7 @@ AT_ONCE = 500  # images that a thread predicts at a time
 
 
 def build(cfg: DictConfig, dataset: Dataset) -> Pipeline:
-    """The dataset's scaling -> cfg.model.estimator, for rows of pixels. All of it is scikit-learn's own."""
+    """Images or rows of raw pixels -> the dataset's scaling -> cfg.model.estimator. All of it is scikit-learn's own."""
     try:
         estimator = instantiate(cfg.model.estimator)
     except InstantiationException as error:
@@ -35,7 +35,8 @@ def build(cfg: DictConfig, dataset: Dataset) -> Pipeline:
     scaler = StandardScaler()
     scaler.scale_, scaler.mean_, scaler.var_ = 1 / scale, -offset / scale, scale**-2
     scaler.n_features_in_ = features
-    return make_pipeline(FrozenEstimator(scaler), estimator)
+    flatten = FunctionTransformer(np.reshape, kw_args={"shape": (-1, features)})  # served, it takes what networks take
+    return make_pipeline(flatten, FrozenEstimator(scaler), estimator)
 
 
 def rows(images: np.ndarray) -> np.ndarray:

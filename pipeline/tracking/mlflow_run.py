@@ -2,12 +2,10 @@
 
 import getpass
 import json
-import math
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager, nullcontext, suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +15,18 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset as LoggedDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
-from mlflow.types import Schema, TensorSpec
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.contracts import Dataset
 from pipeline.errors import PipelineError, first_line
 from pipeline.tracking import git
+from pipeline.tracking.model import save
 from pipeline.tracking.params import headline
 from pipeline.tracking.store import existing_folder, open_store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SAVED_WITH = {"network": ("keras", "tensorflow", "numpy"), "estimator": ("scikit-learn", "skops", "numpy")}
 
 
 @contextmanager
@@ -123,28 +118,10 @@ class MlflowTracker:
             self.client.log_artifact(self.run_id, str(file))
 
     def log_model(self, model: Any) -> None:
-        """Into `model/`. Signature and requirements are given: where MLflow infers them it takes 4 s and more."""
-        family = self.cfg.model.family
-        settings = {
-            "mlflow_model": Model(artifact_path="model", run_id=self.run_id),
-            "signature": _signature(self.dataset, family),
-            "pip_requirements": [f"{name}=={found}" for name in SAVED_WITH[family] if (found := _version(name))],
-        }
-        with tempfile.TemporaryDirectory() as folder:
-            path = str(Path(folder) / "model")
-            if family == "network":
-                import mlflow.keras
-
-                mlflow.keras.save_model(model, path, **settings)
-            else:
-                import mlflow.sklearn
-                import skops.io
-
-                # we have just made it ourselves: whatever types it is built of are ours to trust
-                types = skops.io.get_untrusted_types(data=skops.io.dumps(model))
-                settings |= {"serialization_format": "skops", "skops_trusted_types": types}
-                mlflow.sklearn.save_model(model, path, **settings)
-            self.client.log_artifacts(self.run_id, path, "model")
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name) / "model"
+            save(model, self.cfg.model.family, self.dataset, self.run_id, folder)
+            self.client.log_artifacts(self.run_id, str(folder), "model")
 
     def set_state(self, state: str) -> None:
         self.client.set_tag(self.run_id, "state", state)
@@ -170,18 +147,6 @@ class MlflowTracker:
         return DatasetInput(logged, [InputTag("mlflow.data.context", "training")])
 
 
-def _signature(dataset: Dataset, family: str) -> ModelSignature:
-    """A network takes raw images and gives probabilities; an estimator takes rows of raw pixels and gives labels."""
-    images = dataset.train.images
-    if family == "network":
-        takes = TensorSpec(images.dtype, (-1, *images.shape[1:]))
-        gives = TensorSpec(np.dtype("float32"), (-1, len(dataset.class_names)))
-    else:
-        takes = TensorSpec(np.dtype("float32"), (-1, math.prod(images.shape[1:])))
-        gives = TensorSpec(np.dtype("int64"), (-1,))
-    return ModelSignature(inputs=Schema([takes]), outputs=Schema([gives]))
-
-
 def _run_name(cfg: DictConfig) -> str:
     return cfg.tracking.run_name or f"{cfg.model.name} {cfg.optimizer.name} seed {cfg.seed}".replace(" none", "")
 
@@ -204,10 +169,3 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user without a name
         return "unknown"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.contracts import History
 from pipeline.errors import PipelineError, first_line
+from pipeline.tracking.model import load
 from pipeline.tracking.store import DATABASE, existing_client
 
 SHORT = 8  # characters of an id that people read
@@ -165,15 +166,10 @@ class StoredRun:
         return History(epochs, once["train_seconds"], once["images_per_second"])
 
     def model(self) -> Any:
-        """The Keras model or scikit-learn pipeline; nothing is unpickled."""
-        source = f"{self.run.info.artifact_uri}/model"
-        if self.config.model.family == "network":
-            import mlflow.keras
-
-            return mlflow.keras.load_model(source)
-        import mlflow.sklearn
-
-        return mlflow.sklearn.load_model(source)
+        """The Keras model or scikit-learn pipeline. Raises PipelineError where there is none that loads safely."""
+        if "model" not in self.artifacts:
+            raise PipelineError(f"{self.run_id}: has no model")
+        return load(self.config.model.family, Path(self._file("model")))
 
     def add_figures(self, figures: Iterable[tuple[str, Figure]]) -> Iterator[tuple[str, bool]]:
         """(name, was it added?): what the run already has stays as it is."""

@@ -14,7 +14,7 @@ from pipeline.training.estimator import fit, prepare
 def test_it_sees_the_datasets_own_scaling() -> None:
     cfg = configuration("model=sgd_classifier", "dataset=digits", "dataset.standardize=pixel_mean")
     data = datasets.load(cfg.dataset)
-    scaled = estimator.build(cfg, data)[0].transform(estimator.rows(data.train.images))
+    scaled = estimator.build(cfg, data)[:-1].transform(estimator.rows(data.train.images))
     expected = StandardScaler(with_std=False).fit_transform(estimator.rows(data.train.images) / 16)
     np.testing.assert_allclose(scaled, expected, atol=1e-5)
 
