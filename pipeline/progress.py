@@ -1,11 +1,11 @@
 """How far a long computation is: a bar on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from types import TracebackType
+from typing import TypeVar
 
-import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,6 +18,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 SILENCE = 10.0  # seconds without a line, where there is no bar
+Part = TypeVar("Part", bound=Sized)
 SHOWN = ("train_accuracy", "train_loss", "val_accuracy", "val_loss")
 
 
@@ -87,8 +88,8 @@ def waiting(what: str) -> Iterator[None]:
         yield
 
 
-def counted(parts: Iterable[np.ndarray], total: int, what: str) -> Iterator[np.ndarray]:
-    """Hands on arrays of rows as they come, and says how many rows of the total there are."""
+def counted(parts: Iterable[Part], total: int, what: str) -> Iterator[Part]:
+    """Hands on arrays of rows, or other parts, as they come, and says how many rows of the total there are."""
     console, began = Console(), time.monotonic()
     done, said = 0, began
     columns = (

@@ -43,15 +43,19 @@ def open_run(word: str, store: str = "mlruns", uri: str | None = None) -> Iterat
 @contextmanager
 def find_runs(words: Sequence[str], store: str = "mlruns", uri: str | None = None) -> Iterator[list["StoredRun"]]:
     """The runs that words stand for, in their order and each once: ids, their beginnings, names of one run or several,
-    filters in MLflow's grammar. Those that failed or were pruned are among them.
+    filters in MLflow's grammar; without words all, the latest first. Those that failed or were pruned are among them.
 
     Raises PipelineError for a word without a run, a deleted run, a sweep's own, and a store that can't be read.
     """
     if uri is None and not (Path(store) / DATABASE).exists():
         raise PipelineError(f"{Path(store) / DATABASE}: no such file; name the folder of the runs with --store")
     with _reading(store, uri) as client:
-        runs = {run.info.run_id: run for word in words for run in _named(client, word, uri or store)}
-        yield [StoredRun(client, run) for run in runs.values()]
+        runs = [run for word in words for run in _named(client, word, uri or store)] if words else _all(client)
+        yield [StoredRun(client, run) for run in {run.info.run_id: run for run in runs}.values()]
+
+
+def _all(client: MlflowClient) -> list[Run]:
+    return [run for run in _search(client, "") if run.data.tags.get("kind") != "sweep"]
 
 
 def _named(client: MlflowClient, word: str, where: str) -> list[Run]:
@@ -157,13 +161,17 @@ class StoredRun:
             return {key: loaded[key] for key in loaded.files}
 
     def history(self) -> History:
+        once = self.run.data.metrics
+        return History(self.epochs(), once["train_seconds"], once["images_per_second"])
+
+    def epochs(self) -> tuple[dict[str, float], ...]:
+        """The metrics of each epoch; as many as there were, of a run that did not finish."""
         values = {
             name: {point.step: point.value for point in self.client.get_metric_history(self.run_id, name)}
             for name in BY_EPOCH
         }
-        epochs = tuple({name: values[name][step] for name in BY_EPOCH} for step in sorted(values["val_accuracy"]))
-        once = self.run.data.metrics
-        return History(epochs, once["train_seconds"], once["images_per_second"])
+        whole = set.intersection(*(set(steps) for steps in values.values()))
+        return tuple({name: values[name][step] for name in BY_EPOCH} for step in sorted(whole))
 
     def model(self) -> Any:
         """The Keras model or scikit-learn pipeline. Raises PipelineError where there is none that loads safely."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -45,39 +46,34 @@ def predictions(address: str, request: bytes) -> np.ndarray:
 
 
 @pytest.fixture
-def served(finished_run: FinishedRun) -> Iterator[str]:
+def served(finished_run: FinishedRun, tmp_path: Path) -> Iterator[str]:
     """The address of MLflow's own server for the run's model, started as README says."""
-    uri, port = f"runs:/{finished_run.done.stdout.split()[-1]}/model", free_port()
-    arguments = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri, "--env-manager", "local"]
+    uri, port = f"runs:/{finished_run.done.stdout.split()[-1]}/model", str(free_port())
+    arguments = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", port]
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # where uvicorn is
     }
-    with subprocess.Popen(
-        [*arguments, "--port", str(port)],
-        cwd=finished_run.folder,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as server:
+    settings = {"cwd": finished_run.folder, "env": environment, "start_new_session": True}
+    log = tmp_path / "server.log"
+    with log.open("w") as said, subprocess.Popen(arguments, stdout=said, stderr=said, **settings) as server:
         try:
-            wait(server, f"http://127.0.0.1:{port}/ping")
+            wait(server, f"http://127.0.0.1:{port}/ping", log)
             yield f"http://127.0.0.1:{port}"
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)  # its worker too
 
 
-def wait(server: subprocess.Popen, ping: str) -> None:
+def wait(server: subprocess.Popen, ping: str, log: Path) -> None:
     deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        assert server.poll() is None, "the server ended"
+    while time.monotonic() < deadline and server.poll() is None:
         try:
             with urlopen(ping, timeout=1):
                 return
         except (URLError, OSError):
             time.sleep(0.2)
-    raise AssertionError("the server does not answer")
+    raise AssertionError(f"the server does not answer: {log.read_text()[-2000:]}")
 
 
 def test_the_server_gives_ten_probabilities_for_the_example_which_is_a_real_digit(
