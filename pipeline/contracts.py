@@ -2,12 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ class Tracker(Protocol):
 
     def log_images(self, images: Iterable[tuple[str, np.ndarray]], step: int) -> None: ...
 
-    def log_figures(self, figures: Iterable[tuple[str, "Figure"]]) -> None: ...
+    def log_files(self, files: Iterable[tuple[str, bytes]]) -> None: ...
 
     def log_json(self, content: Mapping[str, Any], name: str) -> None: ...
 

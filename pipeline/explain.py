@@ -50,16 +50,16 @@ def explain(run_id: str, overrides: Sequence[str], store: str, uri: str | None, 
     from pipeline.tracking.stored import open_run
 
     with open_run(run_id, store, uri) as stored:
-        drawn = gallery.draw(figures, reload(stored, here, paths))
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, figure in drawn:
-                figure.savefig(folder / f"{name}.png")
-                print(Path(output) / f"{name}.png", flush=True)
-            return
-        for name, new in stored.add_figures(drawn):
-            print(f"{name}.png" if new else f"{name}.png: is there already and stays; --output folder draws it anew")
-    if uri is None:
+        for name, png in gallery.draw(figures, reload(stored, here, paths)):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(png)
+                print(Path(output) / name, flush=True)
+            elif stored.add_file(name, png):
+                print(name, flush=True)
+            else:
+                print(f"{name}: is there already and stays; --output folder draws it anew", flush=True)
+    if uri is None and folder is None:
         print(f"look at them:  python -m pipeline.ui {run_id}" + (f" --store {store}" if store != "mlruns" else ""))
 
 

@@ -56,7 +56,7 @@ def run(cfg: DictConfig) -> Outcome:
         tracker.log_json(evaluation.report, "classification_report.json")
         finished = gallery.Finished(cfg, model, dataset, history, evaluation, kernels_before)
         tracker.log_model(model)
-        tracker.log_figures(gallery.draw(cfg.figures, finished))
+        tracker.log_files(gallery.draw(cfg.figures, finished))
         tracker.set_state("complete")
 
     outcome = Outcome(tracker.run_id, "complete", history, totals, evaluations["val"], evaluations.get("test"))

@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
@@ -18,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.contracts import History
 from pipeline.errors import PipelineError, first_line
-from pipeline.tracking.store import DATABASE, existing_client
+from pipeline.tracking.store import DATABASE, existing_client, log_file
 
 SHORT = 8  # characters of an id that people read
 BY_EPOCH = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -175,13 +174,12 @@ class StoredRun:
 
         return mlflow.sklearn.load_model(source)
 
-    def add_figures(self, figures: Iterable[tuple[str, Figure]]) -> Iterator[tuple[str, bool]]:
-        """(name, was it added?): what the run already has stays as it is."""
-        for name, figure in figures:
-            new = f"{name}.png" not in self.artifacts
-            if new:
-                self.client.log_figure(self.run_id, figure, f"{name}.png")
-            yield name, new
+    def add_file(self, name: str, content: bytes) -> bool:
+        """Was it added? What the run already has stays as it is."""
+        new = name not in self.artifacts
+        if new:
+            log_file(self.client, self.run_id, name, content)
+        return new
 
     def _text(self, name: str) -> str:
         return Path(self._file(name)).read_text()
