@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -100,6 +101,26 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A layer of a network, or a step of an estimator. output_shape: of one image."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    weights: int
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which run something is of, where that is kept."""
+
+    run_id: str
+    name: str
+    began: datetime
+    commit: str | None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a finished run says of itself. The evaluations are None where the run was pruned, test also without it."""
 
@@ -127,6 +148,7 @@ class Tracker(Protocol):
 
     run_id: str | None
     opened_by: str | None  # the command or the address that shows the run to a person
+    origin: Origin | None
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
 

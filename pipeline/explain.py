@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from itertools import chain, tee
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -46,16 +47,19 @@ def explain(run_id: str, overrides: Sequence[str], store: str, uri: str | None, 
     figures = chosen_figures([word for word in overrides if word.startswith("figures")])
     here, folder = Path.cwd(), Path(output).resolve() if output is not None else None
 
-    from pipeline import gallery
+    from pipeline import gallery, report
     from pipeline.tracking.stored import open_run
 
     with open_run(run_id, store, uri) as stored:
-        for name, png in gallery.draw(figures, reload(stored, here, paths)):
+        run = reload(stored, here, paths)
+        drawn, told = tee(gallery.draw(figures, run))
+        page = report.tell(run, chain(told, stored.figures()), stored.origin)
+        for name, content in chain(drawn, page):
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(png)
+                (folder / name).write_bytes(content)
                 print(Path(output) / name, flush=True)
-            elif stored.add_file(name, png):
+            elif stored.add_file(name, content):
                 print(name, flush=True)
             else:
                 print(f"{name}: is there already and stays; --output folder draws it anew", flush=True)

@@ -24,6 +24,7 @@ def test_an_observer_of_the_configuration_prunes_a_run(tmp_path: Path, monkeypat
     logged = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db").get_run(outcome.run_id)
     assert (logged.info.status, logged.data.tags["state"]) == ("FINISHED", "pruned")
     assert "test_accuracy" not in logged.data.metrics, "the test split stays untouched"
+    assert not list(tmp_path.glob("mlruns/**/report.html")), "a pruned run has no results to tell of"
     assert logged.data.metrics["best_val_accuracy"] == outcome.objective("best_val_accuracy")
 
 

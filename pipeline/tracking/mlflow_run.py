@@ -23,11 +23,12 @@ from mlflow.types import Schema, TensorSpec
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.contracts import Dataset
+from pipeline.contracts import Dataset, Origin
 from pipeline.errors import PipelineError, first_line
 from pipeline.tracking import git
 from pipeline.tracking.params import headline
 from pipeline.tracking.store import existing_folder, log_file, open_store
+from pipeline.tracking.stored import origin
 
 SAVED_WITH = {"network": ("keras", "tensorflow", "numpy"), "estimator": ("scikit-learn", "skops", "numpy")}
 
@@ -82,6 +83,10 @@ class MlflowTracker:
         if uri.startswith("http"):
             return f"{uri.rstrip('/')}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
         return f"mlflow ui --backend-store-uri {uri}"
+
+    @property
+    def origin(self) -> Origin:
+        return origin(self.client.get_run(self.run_id))
 
     def log_setting(self) -> None:
         """What is known before training: parameters, configuration, data, uncommitted code."""

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager, nullcontext
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.contracts import History
+from pipeline.contracts import History, Origin
 from pipeline.errors import PipelineError, first_line
 from pipeline.tracking.store import DATABASE, existing_client, log_file
 
@@ -114,6 +115,12 @@ def _reading(store: str, uri: str | None) -> Iterator[MlflowClient]:
         raise PipelineError(f"{uri or store}: {first_line(getattr(error, 'orig', None) or error)}") from error
 
 
+def origin(run: Run) -> Origin:
+    """For a page."""
+    began = datetime.fromtimestamp(run.info.start_time / 1000).astimezone()
+    return Origin(run.info.run_id, run.info.run_name, began, run.data.tags.get("git_commit"))
+
+
 class StoredRun:
     """What a run left in MLflow."""
 
@@ -139,6 +146,10 @@ class StoredRun:
     def complete(self) -> bool:
         """Did it train to its end, and leave a model and predictions?"""
         return self.run.info.status == "FINISHED" and self.state == "complete"
+
+    @property
+    def origin(self) -> Origin:
+        return origin(self.run)
 
     @property
     def config(self) -> DictConfig:
@@ -173,6 +184,11 @@ class StoredRun:
         import mlflow.sklearn
 
         return mlflow.sklearn.load_model(source)
+
+    def figures(self) -> list[tuple[str, bytes]]:
+        """(file's name, PNG) of those at the run's root."""
+        names = sorted(name for name in self.artifacts if name.endswith(".png"))
+        return [(name, Path(self._file(name)).read_bytes()) for name in names]
 
     def add_file(self, name: str, content: bytes) -> bool:
         """Was it added? What the run already has stays as it is."""
