@@ -1,9 +1,5 @@
 """The page of a run: what it says, and that it needs nothing beside itself."""
 
-import base64
-import io
-import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -11,46 +7,13 @@ from conftest import CONF, FinishedRun, configuration
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from omegaconf import OmegaConf
-from PIL import Image
+from page import Page, check_self_contained
 
 from pipeline import pages, report
 from pipeline.explain import explain
 from pipeline.run import run
 
 QUICK = ("dataset=digits", "model=softmax_regression", "epochs=1", "batch_size=256")
-
-
-class Page(HTMLParser):
-    """A page's text, what its elements refer to, its figures by their captions."""
-
-    def __init__(self, file: Path) -> None:
-        super().__init__()
-        self.html = file.read_text()
-        self.referred: list[str] = []
-        self.texts: list[str] = []
-        self.feed(self.html)
-        found = re.findall(r"<figcaption><b>(.*?)</b> (.*?)</figcaption>", self.html)
-        self.captions = {name.replace(" ", "_"): caption for name, caption in found}
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.referred += [value for name, value in attributes if name in ("src", "href", "srcset", "data", "action")]
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
-
-
-def check_self_contained(page: Page) -> None:
-    """Nothing is loaded from anywhere, and every picture inside can be read."""
-    assert all(value.startswith(("data:image/webp;base64,", "#")) for value in page.referred)
-    assert not re.search(r"https?://|@import|url\(", page.html)
-    for value in page.referred:
-        if value.startswith("data:"):
-            with Image.open(io.BytesIO(base64.b64decode(value.partition(",")[2]))) as image:
-                image.verify()
 
 
 def only_run(folder: Path) -> tuple[Run, Path]:
