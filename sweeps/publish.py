@@ -62,10 +62,7 @@ def answer(summary: Summary, places: Sequence[Standing]) -> list[str]:
     if not places:
         return ["No trial is complete yet."]
     if len(summary.objectives) > 1:
-        return [
-            f"Best by {name}: {report.sentence(summary, report.standings(summary, number)[0], number)}."
-            for number, name in enumerate(summary.objectives)
-        ]
+        return [_best_by(objective, summary) for objective in range(len(summary.objectives))]
     first, *others = places
     if not others:
         return [f"{report.sentence(summary, first)}."]
@@ -75,6 +72,12 @@ def answer(summary: Summary, places: Sequence[Standing]) -> list[str]:
     following = f", {report.said(others[0].params)}" if len(others[0].params) == 1 else ""
     ahead = f"{report.number(gap)} ahead of the next{following}{tie}"
     return [f"The best is {report.said(first.params)}: {summary.objectives[0]} {_spread(first)}, {ahead}."]
+
+
+def _best_by(objective: int, summary: Summary) -> str:
+    first = report.standings(summary, objective)[0]
+    word = "Highest" if summary.directions[objective] == "maximize" else "Lowest"
+    return f"{word} {summary.objectives[objective]}: {_spread(first, objective)} with {report.said(first.params)}."
 
 
 def _promote(plan: Plan) -> str | None:
