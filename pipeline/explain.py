@@ -1,4 +1,4 @@
-"""Figures of a finished run, drawn later from what it stored: `python -m pipeline.explain <run id> figures=all`."""
+"""Figures and page of a finished run, later, from what it stored: `python -m pipeline.explain <run id> figures=all`."""
 
 import argparse
 from collections.abc import Sequence
@@ -29,7 +29,9 @@ def main() -> None:
     )
     parser.add_argument("--store", default="mlruns", help="folder of the tracking store (default: %(default)s)")
     parser.add_argument("--uri", help="address of an MLflow server, in place of the store")
-    parser.add_argument("--output", help="a folder for the PNGs; without it, the run in MLflow gets those it lacks")
+    parser.add_argument(
+        "--output", help="a folder for the PNGs and the page; without it, the run in MLflow gets what it lacks"
+    )
     chosen = parser.parse_args()
     with one_line_errors():
         explain(chosen.run, chosen.overrides, chosen.store, chosen.uri, chosen.output)

@@ -1,11 +1,12 @@
 """A finished run as one self-contained page: its data, model, training, results and mistakes, in that order."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from scipy.stats import binomtest
@@ -51,12 +52,12 @@ def tell(run: Finished, figures: Iterable[tuple[str, bytes]], origin: Origin) ->
         print(f"{NAME}: could not be written, {type(error).__name__}: {first_line(error)}", flush=True)
 
 
-def _samples(dataset: Dataset) -> list[tuple[str, Any]]:
+def _samples(dataset: Dataset) -> list[tuple[str, Markup]]:
     """(class, its first training image as a data URI)."""
-    there = [(name, np.flatnonzero(dataset.train.labels == label)) for label, name in enumerate(dataset.class_names)]
-    first = [(name, places[0]) for name, places in islice(filter(lambda each: len(each[1]), there), MOST_SAMPLES)]
-    shown = (255 * pictures(dataset.train.images[[place for _, place in first]])).astype(np.uint8)
-    return [(name, pages.data_uri(Image.fromarray(image))) for (name, _), image in zip(first, shown, strict=True)]
+    labels, first = np.unique(dataset.train.labels, return_index=True)
+    shown = (255 * pictures(dataset.train.images[first[:MOST_SAMPLES]])).astype(np.uint8)
+    images = [pages.data_uri(Image.fromarray(image)) for image in shown]
+    return [(dataset.class_names[label], image) for label, image in zip(labels, images, strict=False)]
 
 
 def _settings(cfg: DictConfig) -> dict[str, str]:
@@ -82,22 +83,28 @@ def _interval(run: Finished) -> tuple[float, float]:
 
 
 def _classes(run: Finished) -> list[dict[str, Any]]:
-    """Each class with its scores and what it was most often taken for, in their order; of many, the worst ones."""
+    """The classes that the split has images of, in their order; of many, those with the lowest F1."""
     names, confusion = run.dataset.class_names, run.evaluation.confusion
+    right, images, taken = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    wrong = confusion - np.diag(right)
     rows = []
-    for label, name in enumerate(names):
-        wrong = np.where(np.arange(len(names)) == label, 0, confusion[label])
-        other = int(wrong.argmax())
-        scores = {key.replace("-", "_"): value for key, value in run.evaluation.report[name].items()}
-        taken = f"{names[other]} ({wrong[other]})" if wrong[other] else ""
-        rows.append({"name": name, "taken_for": taken, **scores})
-    rows = [row for row in rows if row["support"]]
-    kept = sorted(rows, key=lambda row: row["f1_score"])[:MOST_CLASSES]
-    return [row for row in rows if row in kept]
+    for label in np.flatnonzero(images):
+        other = wrong[label].argmax()
+        row = {
+            "name": names[label],
+            "images": images[label],
+            "precision": right[label] / max(taken[label], 1),
+            "recall": right[label] / images[label],
+            "f1": 2 * right[label] / (images[label] + taken[label]),
+            "taken_for": f"{names[other]} ({wrong[label, other]})" if wrong[label, other] else "",
+        }
+        rows.append(row)
+    worst = sorted(rows, key=lambda row: row["f1"])[:MOST_CLASSES]
+    return [row for row in rows if row in worst]
 
 
 def _where(tracking: DictConfig) -> str:
     """What the commands need to find the run."""
     if tracking.uri:
-        return f" --uri {tracking.uri}"
-    return f" --store {tracking.store}" if tracking.store != "mlruns" else ""
+        return f" --uri {quote(tracking.uri)}"
+    return f" --store {quote(tracking.store)}" if tracking.store != "mlruns" else ""
