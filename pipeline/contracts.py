@@ -118,6 +118,7 @@ class Origin:
     name: str
     began: datetime
     commit: str | None
+    changed: bool  # was there code on top of the commit?
 
 
 @dataclass(frozen=True)

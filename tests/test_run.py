@@ -152,4 +152,5 @@ def test_names_and_changed_code_survive_as_they_are(tmp_path: Path, monkeypatch:
     outcome = run(cfg)
     [logged] = (tmp_path / "mlruns" / "artifacts").glob(f"*/{outcome.run_id}/artifacts/uncommitted.diff")
     assert logged.read_bytes() == b"diff --git a/x b/x\n"
+    assert "</code> with changes" in logged.with_name("report.html").read_text()
     assert set(names) <= outcome.test.report.keys()

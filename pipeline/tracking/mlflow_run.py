@@ -28,7 +28,7 @@ from pipeline.errors import PipelineError, first_line
 from pipeline.tracking import git
 from pipeline.tracking.params import headline
 from pipeline.tracking.store import existing_folder, log_file, open_store
-from pipeline.tracking.stored import origin
+from pipeline.tracking.stored import StoredRun
 
 SAVED_WITH = {"network": ("keras", "tensorflow", "numpy"), "estimator": ("scikit-learn", "skops", "numpy")}
 
@@ -86,7 +86,7 @@ class MlflowTracker:
 
     @property
     def origin(self) -> Origin:
-        return origin(self.client.get_run(self.run_id))
+        return StoredRun(self.client, self.client.get_run(self.run_id)).origin
 
     def log_setting(self) -> None:
         """What is known before training: parameters, configuration, data, uncommitted code."""

@@ -115,12 +115,6 @@ def _reading(store: str, uri: str | None) -> Iterator[MlflowClient]:
         raise PipelineError(f"{uri or store}: {first_line(getattr(error, 'orig', None) or error)}") from error
 
 
-def origin(run: Run) -> Origin:
-    """For a page."""
-    began = datetime.fromtimestamp(run.info.start_time / 1000).astimezone()
-    return Origin(run.info.run_id, run.info.run_name, began, run.data.tags.get("git_commit"))
-
-
 class StoredRun:
     """What a run left in MLflow."""
 
@@ -149,7 +143,9 @@ class StoredRun:
 
     @property
     def origin(self) -> Origin:
-        return origin(self.run)
+        began = datetime.fromtimestamp(self.run.info.start_time / 1000)
+        commit = self.run.data.tags.get("git_commit")
+        return Origin(self.run_id, self.name, began, commit, changed="uncommitted.diff" in self.artifacts)
 
     @property
     def config(self) -> DictConfig:
