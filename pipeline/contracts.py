@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from datetime import datetime
+from typing import Any, Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -103,6 +101,27 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A layer of a network, or a step of an estimator. output_shape: of one image."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    weights: int
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which run something is of, where that is kept."""
+
+    run_id: str
+    name: str
+    began: datetime
+    commit: str | None
+    changed: bool  # was there code on top of the commit?
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a finished run says of itself. The evaluations are None where the run was pruned, test also without it."""
 
@@ -130,12 +149,13 @@ class Tracker(Protocol):
 
     run_id: str | None
     opened_by: str | None  # the command or the address that shows the run to a person
+    origin: Origin | None
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
 
     def log_images(self, images: Iterable[tuple[str, np.ndarray]], step: int) -> None: ...
 
-    def log_figures(self, figures: Iterable[tuple[str, "Figure"]]) -> None: ...
+    def log_files(self, files: Iterable[tuple[str, bytes]]) -> None: ...
 
     def log_json(self, content: Mapping[str, Any], name: str) -> None: ...
 

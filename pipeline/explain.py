@@ -1,7 +1,8 @@
-"""Figures of a finished run, drawn later from what it stored: `python -m pipeline.explain <run id> figures=all`."""
+"""Figures and page of a finished run, later, from what it stored: `python -m pipeline.explain <run id> figures=all`."""
 
 import argparse
 from collections.abc import Sequence
+from itertools import chain, tee
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -28,7 +29,9 @@ def main() -> None:
     )
     parser.add_argument("--store", default="mlruns", help="folder of the tracking store (default: %(default)s)")
     parser.add_argument("--uri", help="address of an MLflow server, in place of the store")
-    parser.add_argument("--output", help="a folder for the PNGs; without it, the run in MLflow gets those it lacks")
+    parser.add_argument(
+        "--output", help="a folder for the PNGs and the page; without it, the run in MLflow gets what it lacks"
+    )
     chosen = parser.parse_args()
     with one_line_errors():
         explain(chosen.run, chosen.overrides, chosen.store, chosen.uri, chosen.output)
@@ -46,20 +49,23 @@ def explain(run_id: str, overrides: Sequence[str], store: str, uri: str | None, 
     figures = chosen_figures([word for word in overrides if word.startswith("figures")])
     here, folder = Path.cwd(), Path(output).resolve() if output is not None else None
 
-    from pipeline import gallery
+    from pipeline import gallery, report
     from pipeline.tracking.stored import open_run
 
     with open_run(run_id, store, uri) as stored:
-        drawn = gallery.draw(figures, reload(stored, here, paths))
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, figure in drawn:
-                figure.savefig(folder / f"{name}.png")
-                print(Path(output) / f"{name}.png", flush=True)
-            return
-        for name, new in stored.add_figures(drawn):
-            print(f"{name}.png" if new else f"{name}.png: is there already and stays; --output folder draws it anew")
-    if uri is None:
+        run = reload(stored, here, paths)
+        drawn, told = tee(gallery.draw(figures, run))
+        page = report.tell(run, chain(told, stored.figures()), stored.origin)
+        for name, content in chain(drawn, page):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+                print(Path(output) / name, flush=True)
+            elif stored.add_file(name, content):
+                print(name, flush=True)
+            else:
+                print(f"{name}: is there already and stays; --output folder draws it anew", flush=True)
+    if uri is None and folder is None:
         print(f"look at them:  python -m pipeline.ui {run_id}" + (f" --store {store}" if store != "mlruns" else ""))
 
 

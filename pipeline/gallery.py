@@ -1,5 +1,6 @@
 """The figures of a finished run, by their names in conf/figures/: from what the run knows, a function for each."""
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ from pipeline.figures import kernels as kernel_figures
 SPLIT_NAMES = {"val": "validation", "test": "test"}
 CODED = 50  # images of each class that the barcodes' average and distances are of, as in the notebook they come from
 
-Named = Iterator[tuple[str, Figure]]  # (artifact's name, figure)
+Named = Iterator[tuple[str, Figure]]
 
 
 class LackingError(Exception):
@@ -58,15 +59,22 @@ class Finished:
         return self.cfg.train_on == "train_val"
 
 
-def draw(chosen: DictConfig, run: Finished) -> Named:
-    """The chosen figures, each drawn when it is asked for; what the run has nothing for is said in one line."""
+def draw(chosen: DictConfig, run: Finished) -> Iterator[tuple[str, bytes]]:
+    """(file's name, PNG) of the chosen figures, drawn when they are asked for; what the run lacks is said in a line."""
     for name, node in chosen.items():
         try:
-            yield from instantiate(node, _partial_=True)(run)
+            for each, figure in instantiate(node, _partial_=True)(run):
+                yield f"{each}.png", _png(figure)
         except LackingError as lacking:
             print(f"{name}: not drawn, {lacking}", flush=True)
         except Exception as error:  # a figure is not worth the trained model that would count as failed
             print(f"{name}: could not be drawn, {type(error).__name__}: {first_line(error)}", flush=True)
+
+
+def _png(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
 
 
 def samples(run: Finished, per_class: int) -> Named:

@@ -25,13 +25,13 @@ def reload(stored: "StoredRun", here: Path, paths: Mapping[str, str]) -> "Finish
     from pipeline.evaluation import evaluate
     from pipeline.gallery import Finished
 
-    cfg = stored.config
+    cfg, data = stored.config, stored.config.dataset
     for key in PATHS:
-        if (path := paths.get(f"dataset.{key}", cfg.dataset.get(key))) is not None:
+        if (path := paths.get(f"dataset.{key}", data.get(key))) is not None:
             if not (here / Path(path).expanduser()).exists():
                 raise PipelineError(f"dataset.{key}={path}: no such file or folder now; give dataset.{key}=...")
-            cfg.dataset[key] = cfg.dataset.source[key] = str(here / Path(path).expanduser())
-    dataset = load(cfg.dataset)
+            data[key] = data.source[key] = str(here / Path(path).expanduser())
+    dataset = load(data)
     if dataset.sha256 != stored.run.data.tags["dataset_sha256"]:
         raise PipelineError(
             f"{dataset.name}: the data is not what run {stored.run_id} was trained on; its hash differs"

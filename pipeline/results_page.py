@@ -126,11 +126,10 @@ def draw(run: "StoredRun", names: Sequence[str], here: Path, paths: Mapping[str,
     chosen = {next((group for group in groups if name.startswith(group)), name) for name in names}
     missing = set(names)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in gallery.draw(
-        chosen_figures([f"figures=[{','.join(sorted(chosen))}]"]), reload(run, here, paths)
-    ):
-        if name in missing:
-            figure.savefig(folder / f"{name}.png")
+    figures = chosen_figures([f"figures=[{','.join(sorted(chosen))}]"])
+    for file, png in gallery.draw(figures, reload(run, here, paths)):
+        if (name := file.removesuffix(".png")) in missing:
+            (folder / file).write_bytes(png)
             missing.remove(name)
             yield name
     if missing:

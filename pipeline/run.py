@@ -1,13 +1,14 @@
 """The whole story of one run: data, model, training, evaluation, figures, each step logged as it is done."""
 
 from collections.abc import Iterator
+from itertools import tee
 from typing import Any
 
 import numpy as np
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from pipeline import datasets, device, gallery, interpret, models, pictures, summary, tracking, training
+from pipeline import datasets, device, gallery, interpret, models, pictures, report, summary, tracking, training
 from pipeline.contracts import Dataset, History, Observer, Outcome, Tracker
 from pipeline.evaluation import evaluate
 from pipeline.figures.kernels import kernel_mosaic
@@ -56,7 +57,9 @@ def run(cfg: DictConfig) -> Outcome:
         tracker.log_json(evaluation.report, "classification_report.json")
         finished = gallery.Finished(cfg, model, dataset, history, evaluation, kernels_before)
         tracker.log_model(model)
-        tracker.log_figures(gallery.draw(cfg.figures, finished))
+        drawn, told = tee(gallery.draw(cfg.figures, finished))  # once, and not at all where nothing is kept
+        tracker.log_files(drawn)
+        tracker.log_files(report.tell(finished, told, tracker.origin))
         tracker.set_state("complete")
 
     outcome = Outcome(tracker.run_id, "complete", history, totals, evaluations["val"], evaluations.get("test"))

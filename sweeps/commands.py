@@ -24,7 +24,7 @@ from rich.table import Table
 import sweeps.report as reports
 from pipeline.config import trained
 from pipeline.errors import PipelineError
-from sweeps import best, slots, space, study, trial
+from sweeps import best, publish, slots, space, study, trial
 from sweeps.contracts import Summary
 from sweeps.loop import Plan
 from sweeps.sweep import make_plan, places_of
@@ -85,7 +85,7 @@ def report(store: Path, url: str, name: str) -> None:
         client, _ = tracking.opened(config)
         run_ids = tracking.child_runs(client, name) if client else {}
         summary = reports.summarize(opened, run_ids)
-        files = reports.write(folder, summary, opened, asked)
+        files = publish.write(folder, summary, opened, asked)
         if client:
             tracking.renew(client, config, asked, opened)
         _show(url, opened)

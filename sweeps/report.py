@@ -1,4 +1,4 @@
-"""What a study has found: plain values for figures and tables, the best configuration, the figures that fit it."""
+"""What a study has found: plain values for figures and tables, the figures that fit it, sentences."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import statistics
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import optuna
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps import best, figures, study
+from sweeps import figures, study
 from sweeps.contracts import Parameter, Record, Summary
 from sweeps.loop import Plan
 from sweeps.space import as_typed
@@ -205,14 +205,9 @@ def importances(opened: Study) -> dict[str, float]:
     return {name.lstrip("+_"): score for name, score in scores.items()}
 
 
-def write(folder: Path, summary: Summary, opened: Study, plan: Plan) -> list[str]:
-    """Figures, leaderboard, best configuration and its command, as files. Returns their names."""
-    for name, figure in drawn(summary, opened):
-        figure.savefig(folder / f"{name}.png")
-    (folder / "leaderboard.csv").write_text(leaderboard(summary))
-    places = standings(summary)
-    if places:
-        found = best.of(plan, opened, places[0].records[0].number)
-        (folder / "best_config.yaml").write_text(found.config)
-        (folder / "best_command.txt").write_text(f"{found.command}\n")
-    return sorted(path.name for path in folder.iterdir())
+def where(plan: Plan) -> str:
+    """The options by which `python -m sweeps` finds a study that is not in the usual place."""
+    store = (plan.base.get("tracking") or {}).get("store", "mlruns")
+    options = "" if store == "mlruns" else f" --store {quote(str(store))}"
+    usual = plan.settings.storage == f"sqlite:///{store}/studies.db"
+    return options if usual else f"{options} --storage {quote(plan.settings.storage)}"

@@ -103,15 +103,7 @@ def conclude(plan: Plan, opened: Study, folder: Path, driver: Loop) -> None:
     if places:
         print(f"train it again:  {best.of(plan, opened, places[0].records[0].number).command}")
     if plan.settings.storage is not None:
-        print(f"look at it:      python -m sweeps report {quote(plan.name)}{_where(plan)}", flush=True)
-
-
-def _where(plan: Plan) -> str:
-    """The options by which `python -m sweeps` finds a study that is not in the usual place."""
-    store = (plan.base.get("tracking") or {}).get("store", "mlruns")
-    options = "" if store == "mlruns" else f" --store {quote(str(store))}"
-    usual = plan.settings.storage == f"sqlite:///{store}/studies.db"
-    return options if usual else f"{options} --storage {quote(plan.settings.storage)}"
+        print(f"look at it:      python -m sweeps report {quote(plan.name)}{report.where(plan)}", flush=True)
 
 
 def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any], arguments: Sequence[str]) -> Plan:

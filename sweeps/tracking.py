@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from optuna.study import Study
 
 from pipeline.errors import first_line
-from sweeps import report
+from sweeps import publish, report
 from sweeps.loop import Loop, Plan
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class ParentRun:
         if places:
             self.client.log_metric(self.run_id, "best_of_sweep", round(places[0].mean, 6), step=sum(counts.values()))
         with tempfile.TemporaryDirectory() as name:
-            report.write(Path(name), summary, self.study, self.plan)
+            publish.write(Path(name), summary, self.study, self.plan)
             command = Path(name) / "best_command.txt"
             if places:
                 said = f"**{report.sentence(summary, places[0])}**\n\n```\n{command.read_text()}```"

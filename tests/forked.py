@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.device import quiet_start
 
 _context = get_context("forkserver")
-_context.set_forkserver_preload(["mlflow.keras", "mlflow.sklearn", "optuna", "pipeline.run", "pipeline.tracking.stored"])
+_context.set_forkserver_preload(["mlflow.keras", "mlflow.sklearn", "optuna", "pipeline.run"])
 
 
 def run(module: str, *arguments: str, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess:

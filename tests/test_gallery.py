@@ -116,8 +116,8 @@ def test_explain_draws_into_a_folder_the_digits_and_layers_that_are_asked_for(
     monkeypatch.chdir(tmp_path)
     words = ["figures=feature_maps", "figures.feature_maps.layers=[pool2]", "figures.feature_maps.classes=[3,8]"]
     explain(kept.run_id, words, f"{kept.folder}/mlruns", None, "looked/at")
-    assert [path.name for path in (tmp_path / "looked" / "at").iterdir()] == ["feature_maps_pool2.png"]
-    assert capsys.readouterr().out == "looked/at/feature_maps_pool2.png\n"
+    assert {path.name for path in (tmp_path / "looked" / "at").iterdir()} == {"feature_maps_pool2.png", "report.html"}
+    assert capsys.readouterr().out == "looked/at/feature_maps_pool2.png\nlooked/at/report.html\n"
 
 
 @pytest.mark.parametrize(

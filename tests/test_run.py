@@ -24,6 +24,7 @@ def test_an_observer_of_the_configuration_prunes_a_run(tmp_path: Path, monkeypat
     logged = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db").get_run(outcome.run_id)
     assert (logged.info.status, logged.data.tags["state"]) == ("FINISHED", "pruned")
     assert "test_accuracy" not in logged.data.metrics, "the test split stays untouched"
+    assert not list(tmp_path.glob("mlruns/**/report.html")), "a pruned run has no results to tell of"
     assert logged.data.metrics["best_val_accuracy"] == outcome.objective("best_val_accuracy")
 
 
@@ -151,4 +152,5 @@ def test_names_and_changed_code_survive_as_they_are(tmp_path: Path, monkeypatch:
     outcome = run(cfg)
     [logged] = (tmp_path / "mlruns" / "artifacts").glob(f"*/{outcome.run_id}/artifacts/uncommitted.diff")
     assert logged.read_bytes() == b"diff --git a/x b/x\n"
+    assert "</code> with changes" in logged.with_name("report.html").read_text()
     assert set(names) <= outcome.test.report.keys()

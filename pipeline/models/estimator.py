@@ -14,7 +14,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from pipeline.contracts import Dataset
+from pipeline.contracts import Dataset, Layer
 from pipeline.errors import PipelineError, first_line
 from pipeline.progress import counted
 
@@ -68,3 +68,12 @@ def count_weights(model: Pipeline) -> int:
         fitted.estimators_ if isinstance(fitted, OneVsRestClassifier) and hasattr(fitted, "estimators_") else [fitted]
     )
     return sum(np.size(getattr(one, name)) for one in each if hasattr(one, "coef_") for name in ("coef_", "intercept_"))
+
+
+def layers(model: Pipeline) -> list[Layer]:
+    """The scaling and the estimator."""
+    scaling, fitted = model[0], model[-1]
+    return [
+        Layer("scaling", type(scaling.estimator).__name__, (scaling.n_features_in_,), 0),
+        Layer("estimator", type(fitted).__name__, (len(fitted.classes_),), count_weights(model)),
+    ]

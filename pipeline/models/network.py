@@ -11,7 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.contracts import Dataset
+from pipeline.contracts import Dataset, Layer
 from pipeline.errors import PipelineError, first_line
 
 # where Keras's layers take a penalty on their kernels: one name for most, two for depthwise and separable convolutions
@@ -64,6 +64,14 @@ def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
 def count_weights(model: keras.Model) -> int:
     """Trainable and not; the states of random number generators don't count."""
     return model.count_params()
+
+
+def layers(model: keras.Model) -> list[Layer]:
+    """In the order of the data, the input among them."""
+    return [
+        Layer(layer.name, type(layer).__name__, tuple(layer.output.shape[1:]), layer.count_params())
+        for layer in model.layers
+    ]
 
 
 def _layer(key: str, name: str, node: DictConfig, x: Any, suggested: Mapping[str, Any] = MappingProxyType({})) -> Any:

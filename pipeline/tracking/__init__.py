@@ -27,3 +27,4 @@ class Nowhere(Tracker):
 
     run_id = None
     opened_by = None
+    origin = None

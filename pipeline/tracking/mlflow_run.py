@@ -1,13 +1,14 @@
 """One run in MLflow, by the names in README: metrics by epoch, figures, configuration, model, tags, state."""
 
 import getpass
+import io
 import json
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
@@ -18,15 +19,13 @@ from mlflow.exceptions import MlflowException
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.contracts import Dataset
+from pipeline.contracts import Dataset, Origin
 from pipeline.errors import PipelineError, first_line
 from pipeline.tracking import git
 from pipeline.tracking.model import save
 from pipeline.tracking.params import headline
-from pipeline.tracking.store import existing_folder, open_store
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from pipeline.tracking.store import existing_folder, log_file, open_store
+from pipeline.tracking.stored import StoredRun
 
 
 @contextmanager
@@ -80,6 +79,10 @@ class MlflowTracker:
             return f"{uri.rstrip('/')}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
         return f"mlflow ui --backend-store-uri {uri}"
 
+    @property
+    def origin(self) -> Origin:
+        return StoredRun(self.client, self.client.get_run(self.run_id)).origin
+
     def log_setting(self) -> None:
         """What is known before training: parameters, configuration, data, uncommitted code."""
         overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
@@ -90,10 +93,7 @@ class MlflowTracker:
         self.client.log_text(self.run_id, OmegaConf.to_yaml(configuration, resolve=True), "config.yaml")
         self.client.log_inputs(self.run_id, [self._dataset_input()])
         if diff := git.uncommitted():
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder) / "uncommitted.diff"
-                file.write_bytes(diff)
-                self.client.log_artifact(self.run_id, str(file))
+            self.log_files([("uncommitted.diff", diff)])
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         now = int(time.time() * 1000)
@@ -104,18 +104,17 @@ class MlflowTracker:
             # by default MLflow uploads in the background, and the end of the run waits a second for it
             self.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
 
-    def log_figures(self, figures: Iterable[tuple[str, "Figure"]]) -> None:
-        for name, figure in figures:
-            self.client.log_figure(self.run_id, figure, f"{name}.png")
+    def log_files(self, files: Iterable[tuple[str, bytes]]) -> None:
+        for name, content in files:
+            log_file(self.client, self.run_id, name, content)
 
     def log_json(self, content: Mapping[str, Any], name: str) -> None:
         self.client.log_dict(self.run_id, dict(content), name)
 
     def log_arrays(self, arrays: Mapping[str, np.ndarray], name: str) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / name
-            np.savez_compressed(file, **arrays)
-            self.client.log_artifact(self.run_id, str(file))
+        file = io.BytesIO()
+        np.savez_compressed(file, **arrays)
+        self.log_files([(name, file.getvalue())])
 
     def log_model(self, model: Any) -> None:
         with tempfile.TemporaryDirectory() as name:

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -52,6 +53,14 @@ def existing_client(store: str, uri: str | None) -> MlflowClient:
     if uri.startswith("http"):
         _answers(uri)
     return MlflowClient(uri)
+
+
+def log_file(client: MlflowClient, run_id: str, name: str, content: bytes) -> None:
+    """An artifact at the run's root."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / name
+        file.write_bytes(content)
+        client.log_artifact(run_id, str(file))
 
 
 def _quiet() -> None:

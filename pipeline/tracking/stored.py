@@ -2,24 +2,24 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager, nullcontext
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.contracts import History
+from pipeline.contracts import History, Origin
 from pipeline.errors import PipelineError, first_line
 from pipeline.tracking.model import load
-from pipeline.tracking.store import DATABASE, existing_client
+from pipeline.tracking.store import DATABASE, existing_client, log_file
 
 SHORT = 8  # characters of an id that people read
 BY_EPOCH = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -147,6 +147,12 @@ class StoredRun:
         return self.run.info.status == "FINISHED" and self.state == "complete"
 
     @property
+    def origin(self) -> Origin:
+        began = datetime.fromtimestamp(self.run.info.start_time / 1000)
+        commit = self.run.data.tags.get("git_commit")
+        return Origin(self.run_id, self.name, began, commit, changed="uncommitted.diff" in self.artifacts)
+
+    @property
     def config(self) -> DictConfig:
         return OmegaConf.create(self._text("config.yaml"))
 
@@ -179,13 +185,17 @@ class StoredRun:
             raise PipelineError(f"{self.run_id}: has no model")
         return load(self.config.model.family, Path(self._file("model")))
 
-    def add_figures(self, figures: Iterable[tuple[str, Figure]]) -> Iterator[tuple[str, bool]]:
-        """(name, was it added?): what the run already has stays as it is."""
-        for name, figure in figures:
-            new = f"{name}.png" not in self.artifacts
-            if new:
-                self.client.log_figure(self.run_id, figure, f"{name}.png")
-            yield name, new
+    def figures(self) -> list[tuple[str, bytes]]:
+        """(file's name, PNG) of those at the run's root."""
+        names = sorted(name for name in self.artifacts if name.endswith(".png"))
+        return [(name, Path(self._file(name)).read_bytes()) for name in names]
+
+    def add_file(self, name: str, content: bytes) -> bool:
+        """Was it added? What the run already has stays as it is."""
+        new = name not in self.artifacts
+        if new:
+            log_file(self.client, self.run_id, name, content)
+        return new
 
     def _text(self, name: str) -> str:
         return Path(self._file(name)).read_text()

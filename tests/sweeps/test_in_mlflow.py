@@ -1,6 +1,8 @@
 """A real sweep, small: what it leaves in MLflow, and what `python -m sweeps` makes of it."""
 
+import inspect
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -8,13 +10,15 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from conftest import command
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
+from page import Page, check_self_contained
 
-from sweeps.report import summarize
+from sweeps import publish, report
 from sweeps.study import existing, storage
 
 WORDS = ("model=softmax_regression", "dataset=digits", "epochs=2", "figures=[curves]")
@@ -81,6 +85,30 @@ def test_the_parent_has_figures_leaderboard_and_the_best_configuration(finished:
     assert rows[0].rpartition(",")[2] in {run.info.run_id for run in finished.runs("tags.kind = 'run'")}
 
 
+def test_the_sweeps_page_begins_with_the_answer(finished: Finished) -> None:
+    (parent,) = finished.runs("tags.kind = 'sweep'")
+    folder = finished.artifacts(parent)
+    page = Page(folder / "report.html")
+    check_self_contained(page)
+    means = {
+        size: fmean(run.data.metrics["best_val_accuracy"] for run in finished.runs(f"params.batch_size = '{size}'"))
+        for size in (32, 64)
+    }
+    best, other = sorted(means, key=means.get, reverse=True)
+    assert re.search(rf"The best is batch_size={best}: best_val_accuracy {means[best]:.4f} ± 0\.\d+, ", page.text)
+    assert f"{means[best] - means[other]:.4f} ahead of the next, batch_size={other}" in page.text
+    assert "No trial looks at the test images" in page.text
+    assert (folder / "best_command.txt").read_text().strip() in page.text
+    assert set(page.captions) == {path.stem for path in folder.glob("*.png")}
+    for run in finished.runs("tags.kind = 'run'"):
+        assert run.info.run_id[:8] in page.text
+
+
+def test_every_figure_of_a_study_has_a_sentence() -> None:
+    captions = {name for section in OmegaConf.load(publish.CAPTIONS).values() for name in section}
+    assert captions == set(re.findall(r'yield "(\w+)"', inspect.getsource(report.drawn)))
+
+
 def test_the_command_trains_exactly_the_best_configuration(finished: Finished) -> None:
     (parent,) = finished.runs("tags.kind = 'sweep'")
     folder = finished.artifacts(parent)
@@ -116,7 +144,8 @@ def test_status_report_and_plan(finished: Finished) -> None:
     assert "4/4" in line
     assert "4 complete of 4 trials" in command("status", name, cwd=finished.folder, module="sweeps").stdout
     assert "written: mlruns/sweeps/" in command("report", name, cwd=finished.folder, module="sweeps").stdout
-    assert (finished.folder / "mlruns" / "sweeps" / name / "report" / "grid_curve.png").exists()
+    written = {path.name for path in (finished.folder / "mlruns" / "sweeps" / name / "report").iterdir()}
+    assert {"grid_curve.png", "report.html"} <= written
     plan = command("plan", *SWEEP[:-1], "seed=0,1,2", "sweep.name=bigger", cwd=finished.folder, module="sweeps").stdout
     assert "bigger: 6 trials, grid; 0 done, 6 to go" in plan
     assert "the median of 4 earlier runs" in plan
@@ -208,7 +237,7 @@ def test_runs_that_a_dead_driver_left_are_closed_and_the_sweep_goes_on(tmp_path:
     driver.wait()
     assert store.runs("attributes.status = 'RUNNING'")
     study = existing(storage(f"sqlite:///{tmp_path}/mlruns/studies.db"), "seeds-softmax_regression-digits")
-    assert {record.state for record in summarize(study).trials} == {"running"}
+    assert {record.state for record in report.summarize(study).trials} == {"running"}
     stopped = subprocess.Popen(
         [sys.executable, "-m", "pipeline.train", *words],
         cwd=tmp_path,
@@ -225,4 +254,4 @@ def test_runs_that_a_dead_driver_left_are_closed_and_the_sweep_goes_on(tmp_path:
     assert not store.runs("attributes.status = 'RUNNING'")
     (parent,) = store.runs("tags.kind = 'sweep'")
     assert (parent.info.status, parent.data.tags["state"]) == ("KILLED", "killed")
-    assert {record.state for record in summarize(study).trials} == {"waiting"}
+    assert {record.state for record in report.summarize(study).trials} == {"waiting"}
