@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.errors import PipelineError, one_line_errors
 
@@ -73,7 +74,7 @@ def _too_few(found: int, readable: int) -> str:
     return f"{found} runs, of which {readable} have a config.yaml; a comparison takes two of those or more"
 
 
-def report(comparison: "Comparison") -> Iterator[Table | str]:
+def report(comparison: "Comparison") -> Iterator[Table | Text | str]:
     """One table, what it means, and what could not be compared."""
     from pipeline import comparison_text as text
 
@@ -85,6 +86,8 @@ def report(comparison: "Comparison") -> Iterator[Table | str]:
         yield f"{len(implied)} more keys differ that go with these names; the page has them."
     yield from text.sentences(comparison)
     yield from comparison.notes
+    if comparison.differences:
+        yield Text(text.method(comparison), style="dim")
 
 
 def _across(comparison: "Comparison") -> Table:

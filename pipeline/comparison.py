@@ -57,7 +57,7 @@ class Configuration:
 
     @property
     def name(self) -> str:
-        return re.sub(r" seed \d+$", "", self.runs[0].name) if len(self.runs) > 1 else self.runs[0].name
+        return re.sub(r" seed \d+$", "", self.runs[0].name)
 
     @property
     def data(self) -> str:
@@ -65,9 +65,10 @@ class Configuration:
 
     @property
     def counted(self) -> tuple[Member, ...]:
-        """One run for each seed: the same run again is no replicate."""
-        first = {run.seed: run for run in reversed(self.runs)}
-        return tuple(first[seed] for seed in sorted(first))
+        """One run for each seed, by its number: the same run again is no replicate. Those that finished, if any did."""
+        runs = [run for run in self.runs if run.state == "complete"] or self.runs
+        same = [[run for run in runs if run.seed == seed] for seed in sorted({run.seed for run in runs})]
+        return tuple(max(again, key=lambda run: len(run.predicted)) for again in same)
 
     def answering(self, split: str) -> tuple[Member, ...]:
         return tuple(run for run in self.counted if run.answers(split))
@@ -287,7 +288,10 @@ def _notes(found: Sequence[Configuration], split: str) -> Iterator[str]:
     if without:
         yield f"No predictions of the {split} split, so configuration, metrics and curves alone: {', '.join(without)}."
     if trained := [each.label for each in found if each.runs[0].recipe["train_on"] == "train_val"]:
-        yield f"Trained on the validation images too, of which their figures say nothing then: {', '.join(trained)}."
+        yield (
+            "Trained on the validation images too, so that their validation figures say nothing of unseen images: "
+            f"{', '.join(trained)}."
+        )
     if others := [each.label for each in found if each.data != found[0].data]:
         yield (
             f"Trained and measured on other data than {found[0].label}, so without a difference from it: "

@@ -1,8 +1,10 @@
 """A comparison -> one self-contained page."""
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import NamedTuple
 
+import numpy as np
 from markupsafe import Markup
 
 from pipeline import comparison_text as text
@@ -40,6 +42,7 @@ def page(comparison: Comparison) -> str:
         text=text,
         verdict=verdict,
         colors=[figures.color(place) for place in range(len(groups))],
+        colored=len(figures.COLORS),
         bars=_bars(comparison),
         across=len(groups) <= MOST_COLUMNS,
         curves=list(_curves(groups)),
@@ -63,26 +66,26 @@ def _bars(comparison: Comparison) -> dict[str, Bar]:
 
 def _curves(groups: Sequence[Configuration]) -> Iterator[Markup]:
     """Of validation, then of training; nothing where no run has had an epoch."""
-    lines = [figures.Curves(text.heading(each), [run.epochs for run in each.counted]) for each in groups]
-    if any(epochs for line in lines for epochs in line.runs):
-        yield from (picture(figures.curves(lines, split)) for split in ("val", "train"))
+    lines = [[run.epochs for run in each.counted] for each in groups]
+    if any(epochs for runs in lines for epochs in runs):
+        for split, quantity in product(("val", "train"), ("accuracy", "loss")):
+            yield picture(figures.curves(lines, split, quantity))
 
 
 def _matrices(comparison: Comparison) -> Iterator[Markup]:
     """The reference's, and how the next ones differ from it."""
-    split, groups = comparison.split, comparison.configurations
-    first = comparison.reference
+    split, first = comparison.split, comparison.reference
     if not first.answering(split):
         return
     names, counts = first.answering(split)[0].class_names, first.confusion(split)
     subtitle = f"{text.SPLIT_NAMES[split]} split" + (", mean of the seeds" if len(first.answering(split)) > 1 else "")
     yield picture(figures.confusion(counts, names, f"{first.label}: confusion", subtitle))
-    others = [each for each in groups if each.label in comparison.differences]
-    for each in others[: MOST_MATRICES - 1]:
-        change = each.confusion(split) - counts
-        yield picture(
-            figures.confusion_change(change, names, f"{each.label} − {first.label}", "blue is better, red is worse")
-        )
+    tested = [each for each in comparison.configurations if each.label in comparison.differences]
+    changes = {each.label: each.confusion(split) - counts for each in tested[: MOST_MATRICES - 1]}
+    limit = max((float(np.abs(change).max()) for change in changes.values()), default=0.0) or 1.0
+    for label, change in changes.items():
+        title = f"{label} − {first.label}"
+        yield picture(figures.confusion_change(change, names, limit, title, "blue is better, red is worse"))
 
 
 def _kernels(groups: Sequence[Configuration]) -> dict[str, list[Picture]]:

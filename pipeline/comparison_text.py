@@ -78,6 +78,8 @@ def headlines(comparison: Comparison, few: bool) -> list[Row]:
 
 def measured(metric: Metric, each: Configuration) -> str:
     values = each.values(metric.key)
+    if metric.key == "weights":
+        values = [value for value in values if value]  # of an estimator that has none to count
     # what all seeds have in common, as the number of weights, has no spread
     return _spread(values[:1] if len(set(values)) == 1 else values, metric.written)
 
@@ -92,7 +94,7 @@ def changed(metric: Metric, comparison: Comparison, each: Configuration) -> str:
         return f"{100 * change:+.2f}"
     if metric.change == "percent":
         return f"{100 * change / first[0]:+.0f} %" if first[0] else ""
-    return f"{change:+.4g}"
+    return metric.written.replace(":", ":+").format(change)
 
 
 def value(given: Any) -> str:

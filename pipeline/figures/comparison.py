@@ -1,7 +1,9 @@
-"""Several configurations in one figure: curves on one axis, confusion matrices and how they differ."""
+"""Several configurations in one figure: curves on one axis, confusion matrices and how they differ.
+
+Legends are the page's: one for all of them.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,13 +16,9 @@ from pipeline.figures.style import FAINT, INK, bare, blank, plain
 # Okabe and Ito's, which color-blind people tell apart, the first dark; beyond them everything is grey
 COLORS = ("#22262b", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8f6bb1")
 MOST_LABELLED = 26  # classes
+SPLITS = {"val": "Validation", "train": "Training"}
 
-
-class Curves(NamedTuple):
-    """Of one configuration: the epochs of each of its runs."""
-
-    label: str
-    runs: Sequence[Sequence[Mapping[str, float]]]
+Epochs = Sequence[Mapping[str, float]]  # the metrics of each epoch of a run
 
 
 def color(place: int) -> str:
@@ -28,47 +26,32 @@ def color(place: int) -> str:
     return COLORS[place] if place < len(COLORS) else FAINT
 
 
-def curves(configurations: Sequence[Curves], split: str) -> Figure:
-    """Accuracy and loss by epoch: a line for a run, for replicates their mean in a band from lowest to highest."""
-    names = {"val": "Validation", "train": "Training"}
-    several = any(len(each.runs) > 1 for each in configurations)
-    figure = blank(
-        10,
-        4.6,
-        f"{names[split]} curves",
-        "lines are means over the seeds, bands reach from the lowest to the highest" if several else "",
-    )
-    panels = figure.subplots(1, 2)
-    for axes, quantity in zip(panels, ("accuracy", "loss"), strict=True):
-        found = [[[metrics[f"{split}_{quantity}"] for metrics in run] for run in each.runs] for each in configurations]
-        for place in reversed(range(len(found))):  # the first on top
-            for_epochs = [run for run in found[place] if run]
-            if for_epochs:
-                _draw(axes, for_epochs, configurations[place].label, color(place), place < len(COLORS))
-        axes.set_title(quantity, loc="left", fontsize=10, color=INK)
-        axes.set_xlabel("epoch", color=INK)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-        axes.grid(axis="y", color="#e6e9ed", linewidth=0.8)
-        axes.spines[["top", "right"]].set_visible(False)
-        _scale(axes, [value for runs in found for run in runs for value in run[len(run) // 10 :]], quantity)
-    handles = dict(zip(*panels[0].get_legend_handles_labels()[::-1], strict=True))
-    first_to_last = dict(reversed(handles.items()))
-    style = {"loc": "outside lower center", "ncols": 4, "frameon": False, "fontsize": 9}
-    figure.legend(first_to_last.values(), plain(list(first_to_last)), **style)
+def curves(configurations: Sequence[Sequence[Epochs]], split: str, quantity: str) -> Figure:
+    """One metric by epoch: a line for a run, for replicates their mean in a band from the lowest to the highest."""
+    figure = blank(5.4, 4.0, f"{SPLITS[split]} {quantity}")
+    axes = figure.subplots()
+    found = [[[metrics[f"{split}_{quantity}"] for metrics in run] for run in runs if run] for runs in configurations]
+    for place, runs in reversed(list(enumerate(found))):  # the first on top
+        if runs:
+            _draw(axes, runs, place)
+    axes.set_xlabel("epoch", color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    axes.grid(axis="y", color="#e6e9ed", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    _scale(axes, [value for runs in found for run in runs for value in run[len(run) // 10 :]], quantity)
     return figure
 
 
-def _draw(axes: Axes, runs: Sequence[Sequence[float]], label: str, line: str, colored: bool) -> None:
-    longest = max(map(len, runs))
-    values = np.full((len(runs), longest), np.nan)
+def _draw(axes: Axes, runs: Sequence[Sequence[float]], place: int) -> None:
+    values = np.full((len(runs), max(map(len, runs))), np.nan)
     for row, run in zip(values, runs, strict=True):
         row[: len(run)] = run
-    epochs = np.arange(1, longest + 1)
-    style = {"linewidth": 1.8 if colored else 1.0, "marker": "o" if longest < 3 else None, "markersize": 5}
+    epochs = np.arange(1, values.shape[1] + 1)
     if len(runs) > 1:
         low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
-        axes.fill_between(epochs, low, high, color=line, alpha=0.15, linewidth=0)
-    axes.plot(epochs, np.nanmean(values, axis=0), color=line, label=label if colored else "others", **style)
+        axes.fill_between(epochs, low, high, color=color(place), alpha=0.15, linewidth=0)
+    style = {"linewidth": 1.8 if place < len(COLORS) else 1.0, "marker": "o" if len(epochs) < 3 else None}
+    axes.plot(epochs, np.nanmean(values, axis=0), color=color(place), markersize=5, **style)
 
 
 def _scale(axes: Axes, values: Sequence[float], quantity: str) -> None:
@@ -95,10 +78,12 @@ def confusion(counts: np.ndarray, class_names: Sequence[str], title: str, subtit
     return _matrix(counts, shares, "Blues", PowerNorm(0.35, 0, 1), dark, class_names, title, subtitle, "{:.4g}")
 
 
-def confusion_change(change: np.ndarray, class_names: Sequence[str], title: str, subtitle: str) -> Figure:
-    """Difference of two such matrices: blue is better, which on the diagonal means more and elsewhere fewer."""
+def confusion_change(change: np.ndarray, class_names: Sequence[str], limit: float, title: str, subtitle: str) -> Figure:
+    """Difference of two such matrices: blue is better, which on the diagonal means more and elsewhere fewer.
+
+    limit: of the colors, in images.
+    """
     worse = np.where(np.eye(len(change), dtype=bool), -change, change)
-    limit = np.abs(worse).max() or 1.0
     dark = np.abs(worse) > 0.6 * limit
     return _matrix(change, worse, "RdBu_r", Normalize(-limit, limit), dark, class_names, title, subtitle, "{:+.3g}")
 
