@@ -108,10 +108,9 @@ def _down(comparison: "Comparison") -> Table:
     from pipeline import comparison_text as text
 
     rows = text.headlines(comparison, few=False)
-    drawn = Table(box=box.SIMPLE_HEAD)
-    drawn.add_column("configuration", no_wrap=True)
+    drawn = Table("configuration", box=box.SIMPLE_HEAD)
     for row in rows:
-        drawn.add_column(row.title, justify="right", min_width=max(map(len, row.cells)))
+        drawn.add_column(row.title.replace(" ", "\n"), justify="right", no_wrap=True)
     for place, each in enumerate(comparison.configurations):
         drawn.add_row(text.heading(each), *(row.cells[place] for row in rows))
     return drawn

@@ -16,7 +16,7 @@ from pipeline.significance import LEVEL, Difference, difference, holm
 if TYPE_CHECKING:
     from pipeline.tracking.stored import StoredRun
 
-SPLITS = ("val", "test")
+SPLITS = {"val": "validation", "test": "test"}
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NOT_LEARNED = ("evaluate", "objective")  # what a sweep asks of its trials: the model comes out the same
 ABSENT = object()  # in a setting's values: this configuration has no such key
@@ -57,7 +57,7 @@ class Configuration:
 
     @property
     def name(self) -> str:
-        return re.sub(r" seed \d+$", "", self.runs[0].name)
+        return re.sub(r" seed \d+$", "", self.counted[0].name)
 
     @property
     def data(self) -> str:
@@ -286,7 +286,8 @@ def _notes(found: Sequence[Configuration], split: str) -> Iterator[str]:
     runs = [run for each in found for run in each.runs]
     without = [f"{run.name} ({run.run_id[:8]}, {run.state})" for run in runs if split not in run.predicted]
     if without:
-        yield f"No predictions of the {split} split, so configuration, metrics and curves alone: {', '.join(without)}."
+        what = f"No predictions of the {SPLITS[split]} split, so configuration, metrics and curves alone"
+        yield f"{what}: {', '.join(without)}."
     if trained := [each.label for each in found if each.runs[0].recipe["train_on"] == "train_val"]:
         yield (
             "Trained on the validation images too, so that their validation figures say nothing of unseen images: "
@@ -299,4 +300,4 @@ def _notes(found: Sequence[Configuration], split: str) -> Iterator[str]:
         )
     for each in found:
         if again := [run.run_id[:8] for run in each.runs if run not in each.counted]:
-            yield f"{each.label}: {', '.join(again)} repeats a seed that is there already; it counts once."
+            yield f"Not counted in {each.label}, because it has the seed already, and finished: {', '.join(again)}."

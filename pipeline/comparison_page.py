@@ -1,5 +1,6 @@
 """A comparison -> one self-contained page."""
 
+import base64
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from markupsafe import Markup
 from pipeline import comparison_text as text
 from pipeline.comparison import Comparison, Configuration, verdict
 from pipeline.figures import comparison as figures
-from pipeline.pages import embedded, picture, render
+from pipeline.pages import picture, render
 
 MOST_MATRICES = 6  # configurations, the reference among them
 MOST_COLUMNS = 6  # configurations in the table of settings
@@ -78,7 +79,7 @@ def _matrices(comparison: Comparison) -> Iterator[Markup]:
     if not first.answering(split):
         return
     names, counts = first.answering(split)[0].class_names, first.confusion(split)
-    subtitle = f"{text.SPLIT_NAMES[split]} split" + (", mean of the seeds" if len(first.answering(split)) > 1 else "")
+    subtitle = f"{text.SPLITS[split]} split" + (", mean of the seeds" if len(first.answering(split)) > 1 else "")
     yield picture(figures.confusion(counts, names, f"{first.label}: confusion", subtitle))
     tested = [each for each in comparison.configurations if each.label in comparison.differences]
     changes = {each.label: each.confusion(split) - counts for each in tested[: MOST_MATRICES - 1]}
@@ -97,5 +98,9 @@ def _kernels(groups: Sequence[Configuration]) -> dict[str, list[Picture]]:
         for run in each.counted if every else each.counted[:1]:
             title = f"{each.label}, seed {run.seed}" if several else each.label
             for layer, image in run.kernels.items():
-                found.setdefault(layer, []).append(Picture(title, place, embedded(image)))
+                found.setdefault(layer, []).append(Picture(title, place, _embedded(image)))
     return dict(sorted(found.items()))
+
+
+def _embedded(png: bytes) -> Markup:
+    return Markup(f"data:image/png;base64,{base64.b64encode(png).decode()}")

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.comparison import ABSENT, Comparison, Configuration, spread, verdict
+from pipeline.comparison import ABSENT, SPLITS, Comparison, Configuration, spread, verdict
 from pipeline.significance import Difference
 
-SPLIT_NAMES = {"val": "validation", "test": "test"}
 LONGEST_NAME = 34
 
 
@@ -65,7 +64,7 @@ def replicated(comparison: Comparison) -> bool:
 
 def headlines(comparison: Comparison, few: bool) -> list[Row]:
     """What came out, for the terminal; the shortest of it where many configurations have a row each."""
-    groups, split, first = comparison.configurations, SPLIT_NAMES[comparison.split], comparison.reference.label
+    groups, split, first = comparison.configurations, SPLITS[comparison.split], comparison.reference.label
     rows = [Row("seed", [seeds(each) for each in groups])]
     rows += [row for row in results(comparison) if row.headline == "always" or (few and row.headline)]
     if comparison.differences:
@@ -179,7 +178,7 @@ def p_value(found: Difference) -> str:
 
 def sentences(comparison: Comparison) -> Iterator[str]:
     """Is it better? One sentence for each other configuration while they are few, else one for each verdict."""
-    first, split = comparison.reference.label, SPLIT_NAMES[comparison.split]
+    first, split = comparison.reference.label, SPLITS[comparison.split]
     if not comparison.differences:
         yield f"Nothing could be tested against {first}."
     elif len(comparison.differences) <= 3:
@@ -208,7 +207,7 @@ def method(comparison: Comparison) -> str:
             "what counts are those that only one of the two gets right (McNemar's exact test), so this speaks of these "
             "very models; several seeds of each would speak of the configurations"
         )
-    said = f"Tested on the {images:,} images of the {SPLIT_NAMES[split]} split, one by one: {how}."
+    said = f"Tested on the {images:,} images of the {SPLITS[split]} split, one by one: {how}."
     if comparison.tests > 1:
         said += f" p is corrected for {comparison.tests} tests (Holm), the intervals, 95 % each, are not."
     if comparison.against_best and comparison.tests > 1:

@@ -25,9 +25,4 @@ def picture(figure: Figure) -> Markup:
     """A figure as a data URI: lossless WebP, which is a third of the PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="webp", pil_kwargs={"lossless": True, "method": 4})
-    return embedded(buffer.getvalue(), "webp")
-
-
-def embedded(image: bytes, kind: str = "png") -> Markup:
-    """The bytes of an image file as a data URI."""
-    return Markup(f"data:image/{kind};base64,{base64.b64encode(image).decode()}")
+    return Markup(f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}")
