@@ -1,22 +1,11 @@
 """Runs beside each other: `python -m pipeline.compare <run> <run> ...` prints a table and writes a page."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from pipeline.errors import PipelineError, one_line_errors
-
-if TYPE_CHECKING:
-    from pipeline.comparison import Comparison
-
-MOST_COLUMNS = 4  # configurations; more of them go down the terminal, one a row
 
 
 def main() -> None:
@@ -46,7 +35,8 @@ def show(words: Sequence[str], store: str, uri: str | None, split: str | None, p
         raise PipelineError(f"--output {page}: is a folder; give the page's name in it")
     target = page.resolve()  # what is read is read in the folder around the store
 
-    from pipeline.comparison import compare, read
+    from pipeline.comparison.compared import compare
+    from pipeline.comparison.runs import read
     from pipeline.tracking.stored import find_runs
 
     with find_runs(words, store, uri) as found:
@@ -58,13 +48,12 @@ def show(words: Sequence[str], store: str, uri: str | None, split: str | None, p
         unread = f"Left out, because they have no config.yaml: {len(found) - len(readable)} of {len(found)} runs."
         comparison = replace(comparison, notes=(*comparison.notes, unread))
 
-    from pipeline import comparison_page
+    from pipeline.comparison.page import page_of
+    from pipeline.comparison.terminal import print_out
 
-    console = Console(highlight=False, markup=False)
-    for part in report(comparison):
-        console.print(part)
+    print_out(comparison)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(comparison_page.page(comparison), encoding="utf-8")
+    target.write_text(page_of(comparison), encoding="utf-8")
     print(page)
 
 
@@ -72,48 +61,6 @@ def _too_few(found: int, readable: int) -> str:
     if found == 1:
         return "is one run; a comparison takes two or more"
     return f"{found} runs, of which {readable} have a config.yaml; a comparison takes two of those or more"
-
-
-def report(comparison: "Comparison") -> Iterator[Table | Text | str]:
-    """One table, what it means, and what could not be compared."""
-    from pipeline import comparison_text as text
-
-    few = len(comparison.configurations) <= MOST_COLUMNS
-    yield (_across if few else _down)(comparison)
-    if not few:
-        yield from text.apart(comparison)
-    if implied := text.settings(comparison, implied=True):
-        yield f"{len(implied)} more keys differ that go with these names; the page has them."
-    yield from text.sentences(comparison)
-    yield from comparison.notes
-    if comparison.differences:
-        yield Text(text.method(comparison), style="dim")
-
-
-def _across(comparison: "Comparison") -> Table:
-    """A column for each configuration: what differs, then what came out."""
-    from pipeline import comparison_text as text
-
-    drawn = Table("", *map(text.heading, comparison.configurations), box=box.SIMPLE_HEAD)
-    for row in text.settings(comparison):
-        drawn.add_row(row.title, *row.cells)
-    drawn.add_section()
-    for row in text.headlines(comparison, few=True):
-        drawn.add_row(row.title, *row.cells)
-    return drawn
-
-
-def _down(comparison: "Comparison") -> Table:
-    """A row for each configuration: what came out."""
-    from pipeline import comparison_text as text
-
-    rows = text.headlines(comparison, few=False)
-    drawn = Table("configuration", box=box.SIMPLE_HEAD)
-    for row in rows:
-        drawn.add_column(row.title.replace(" ", "\n"), justify="right", no_wrap=True)
-    for place, each in enumerate(comparison.configurations):
-        drawn.add_row(text.heading(each), *(row.cells[place] for row in rows))
-    return drawn
 
 
 if __name__ == "__main__":

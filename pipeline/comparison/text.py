@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.comparison import ABSENT, SPLITS, Comparison, Configuration, spread, verdict
-from pipeline.significance import Difference
+from pipeline.comparison.compared import Comparison, verdict
+from pipeline.comparison.runs import SPLITS, Configuration, spread
+from pipeline.comparison.settings import ABSENT
+from pipeline.comparison.significance import Difference
 
 LONGEST_NAME = 34
 
@@ -16,7 +18,7 @@ class Metric(NamedTuple):
     title: str
     written: str
     change: str  # points: hundredths of accuracy | number | percent
-    headline: str = ""  # on the terminal: always, or beside few other configurations
+    headline: bool = False  # on the terminal too
 
 
 class Row(NamedTuple):
@@ -26,19 +28,19 @@ class Row(NamedTuple):
     cells: Sequence[str]
     changes: Sequence[str] = ()
     also: Sequence[str] = ()  # other keys with the same values
-    headline: str = ""
+    headline: bool = False
 
 
 METRICS = (
-    Metric("best_val_accuracy", "best validation accuracy", "{:.4f}", "points", "always"),
+    Metric("best_val_accuracy", "best validation accuracy", "{:.4f}", "points", True),
     Metric("val_accuracy", "last validation accuracy", "{:.4f}", "points"),
     Metric("val_loss", "last validation loss", "{:.4f}", "number"),
-    Metric("test_accuracy", "test accuracy", "{:.4f}", "points", "always"),
+    Metric("test_accuracy", "test accuracy", "{:.4f}", "points", True),
     Metric("test_loss", "test loss", "{:.4f}", "number"),
     Metric("test_calibration_error", "test calibration error", "{:.4f}", "number"),
-    Metric("weights", "weights", "{:,.0f}", "percent", "few"),
+    Metric("weights", "weights", "{:,.0f}", "percent", True),
     Metric("best_epoch", "best epoch", "{:.3g}", "number"),
-    Metric("train_seconds", "training seconds", "{:,.1f}", "percent", "few"),
+    Metric("train_seconds", "training seconds", "{:,.1f}", "percent", True),
     Metric("images_per_second", "images per second", "{:,.0f}", "percent"),
 )
 
@@ -66,11 +68,14 @@ def headlines(comparison: Comparison, few: bool) -> list[Row]:
     """What came out, for the terminal; the shortest of it where many configurations have a row each."""
     groups, split, first = comparison.configurations, SPLITS[comparison.split], comparison.reference.label
     rows = [Row("seed", [seeds(each) for each in groups])]
-    rows += [row for row in results(comparison) if row.headline == "always" or (few and row.headline)]
+    if few:
+        rows += [row for row in results(comparison) if row.headline]
+    else:
+        rows.append(Row(f"{split} accuracy", [accuracy(comparison, each) for each in groups]))
     if comparison.differences:
         found = [comparison.differences.get(each.label) for each in groups]
-        gains = [(points(each) if few else f"{100 * each.value:+.2f}") if each else "" for each in found]
-        rows.append(Row(f"{split} points from {first}", gains))
+        title = f"{split} points from {first}" if few else f"points from {first}"
+        rows.append(Row(title, [points(each) if each else "" for each in found]))
         rows.append(Row("p", [p_value(each) if each else "" for each in found]))
     return rows
 
@@ -149,7 +154,7 @@ def apart(comparison: Comparison) -> Iterator[str]:
             for name, row in zip(names, rows, strict=True)
             if place == 0 or row.cells[place] != row.cells[0]
         ]
-        yield f"{each.label}  {' '.join(own)}"
+        yield f"{heading(each)}: {' '.join(own)}"
 
 
 def results(comparison: Comparison) -> list[Row]:

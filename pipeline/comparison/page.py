@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from pipeline import comparison_text as text
-from pipeline.comparison import Comparison, Configuration, verdict
+from pipeline.comparison import text
+from pipeline.comparison.compared import Comparison, verdict
+from pipeline.comparison.runs import Configuration
 from pipeline.figures import comparison as figures
 from pipeline.pages import picture, render
 
@@ -34,8 +35,8 @@ class Picture(NamedTuple):
     image: Markup
 
 
-def page(comparison: Comparison) -> str:
-    """As text."""
+def page_of(comparison: Comparison) -> str:
+    """The text of its file."""
     groups = comparison.configurations
     return render(
         "comparison.html",
