@@ -67,9 +67,9 @@ def _bars(comparison: Comparison) -> dict[str, Bar]:
 
 
 def _curves(groups: Sequence[Configuration]) -> Iterator[Markup]:
-    """Of validation, then of training; nothing where no run has had an epoch."""
+    """Of validation, then of training; nothing where no run has had a second epoch."""
     lines = [[run.epochs for run in each.counted] for each in groups]
-    if any(epochs for runs in lines for epochs in runs):
+    if any(len(epochs) > 1 for runs in lines for epochs in runs):
         for split, quantity in product(("val", "train"), ("accuracy", "loss")):
             yield picture(figures.curves(lines, split, quantity))
 
@@ -97,7 +97,7 @@ def _kernels(groups: Sequence[Configuration]) -> dict[str, list[Picture]]:
     for place, each in enumerate(groups):
         several = every and len(each.counted) > 1
         for run in each.counted if every else each.counted[:1]:
-            title = f"{each.label}, seed {run.seed}" if several else each.label
+            title = f"{each.label}, seed {run.seed}" if several else text.heading(each)
             for layer, image in run.kernels.items():
                 found.setdefault(layer, []).append(Picture(title, place, _embedded(image)))
     return dict(sorted(found.items()))

@@ -209,8 +209,9 @@ def method(comparison: Comparison) -> str:
         )
     else:
         how = (
-            "what counts are those that only one of the two gets right (McNemar's exact test), so this speaks of these "
-            "very models; several seeds of each would speak of the configurations"
+            "what counts are those that only one of the two gets right (McNemar's exact test, stricter than the "
+            "interval where they are few), so this speaks of these very models; several seeds of each would speak of "
+            "the configurations"
         )
     said = f"Tested on the {images:,} images of the {SPLITS[split]} split, one by one: {how}."
     if comparison.tests > 1:
