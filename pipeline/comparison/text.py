@@ -81,16 +81,19 @@ def headlines(comparison: Comparison, few: bool) -> list[Row]:
 
 
 def measured(metric: Metric, each: Configuration) -> str:
-    values = each.values(metric.key)
-    if metric.key == "weights":
-        values = [value for value in values if value]  # of an estimator that has none to count
+    values = _values(metric, each)
     # what all seeds have in common, as the number of weights, has no spread
     return _spread(values[:1] if len(set(values)) == 1 else values, metric.written)
 
 
+def _values(metric: Metric, each: Configuration) -> list[float]:
+    """Without the 0 weights of an estimator that has none to count."""
+    return [value for value in each.values(metric.key) if value or metric.key != "weights"]
+
+
 def changed(metric: Metric, comparison: Comparison, each: Configuration) -> str:
     """From the reference; nothing for the reference itself, and on other data."""
-    first, other = (spread(side.values(metric.key)) for side in (comparison.reference, each))
+    first, other = (spread(_values(metric, side)) for side in (comparison.reference, each))
     if each is comparison.reference or not comparison.alike(each) or first is None or other is None:
         return ""
     change = other[0] - first[0]
@@ -168,7 +171,7 @@ def results(comparison: Comparison) -> list[Row]:
             headline=metric.headline,
         )
         for metric in METRICS
-        if any(each.values(metric.key) for each in groups)
+        if any(_values(metric, each) for each in groups)
     ]
 
 
