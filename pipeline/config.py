@@ -187,6 +187,16 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
     }
 
 
+def recipe(cfg: DictConfig) -> dict[str, Any]:
+    """What decides the result, wherever the data lay and whatever it was computed on."""
+    plain = trained(cfg)
+    for key in PATHS:
+        plain["dataset"].pop(key, None)
+        plain["dataset"]["source"].pop(key, None)
+    plain.pop("device", None)
+    return plain
+
+
 def check_choices(choices: DictConfig) -> None:
     """Raises PipelineError for a list of options in one group, which Hydra would merge into one."""
     for group in GROUPS:

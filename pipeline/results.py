@@ -1,7 +1,6 @@
 """Our numbers beside the references': `python -m pipeline.results` runs what is missing and writes docs/RESULTS.md."""
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.config import PATHS, check, trained
+from pipeline.config import PATHS, check, recipe
 from pipeline.errors import PipelineError, one_line_errors
 from pipeline.explain import CONF
 from pipeline.reload import load
@@ -148,20 +147,13 @@ def run_missing(wanted: Sequence[Wanted], given: Sequence[str], store: str) -> N
 
 def matching(cfg: DictConfig, stored: Sequence["StoredRun"]) -> "StoredRun | None":
     """The latest run that was trained as cfg says, on the same images, wherever they lay."""
+    wanted = recipe(cfg)
     for run in stored:
         params, tags = run.run.data.params, run.run.data.tags
         alike = (params["model"], params["seed"]) == (cfg.model.name, str(cfg.seed)) and "config.yaml" in run.artifacts
-        if alike and tags["dataset_sha256"] == load(cfg.dataset).sha256 and _recipe(run.config) == _recipe(cfg):
+        if alike and tags["dataset_sha256"] == load(cfg.dataset).sha256 and recipe(run.config) == wanted:
             return run
     return None
-
-
-def _recipe(cfg: DictConfig) -> str:
-    plain = trained(cfg)
-    for key in PATHS:
-        plain["dataset"].pop(key, None)
-        plain["dataset"]["source"].pop(key, None)
-    return json.dumps({**plain, "device": None}, sort_keys=True)
 
 
 def write(rows: Sequence[Row], wanted: Sequence[Wanted], given: Sequence[str], store: str, page: Path) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,6 +24,7 @@ from pipeline.tracking.model import load
 from pipeline.tracking.store import DATABASE, existing_client, log_file
 
 SHORT = 8  # characters of an id that people read
+IMAGE = r"images/(?P<name>.+?)\+step\+(?P<step>\d+)\+.*\.png$"  # MLflow's file names; ~ stands for the slash in a name
 BY_EPOCH = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
@@ -130,7 +133,7 @@ class StoredRun:
     @cached_property
     def artifacts(self) -> set[str]:
         """The names at the run's root."""
-        return {item.path for item in self.client.list_artifacts(self.run_id)}
+        return {item.path for item in self._files.list_artifacts()}
 
     @property
     def name(self) -> str:
@@ -179,6 +182,20 @@ class StoredRun:
         whole = set.intersection(*(set(steps) for steps in values.values()))
         return tuple({name: values[name][step] for name in BY_EPOCH} for step in sorted(whole))
 
+    def last_images(self, series: str) -> dict[str, bytes]:
+        """Of each image series below this name, the PNG of its last step: `kernels` has one for each convolution."""
+        latest: dict[str, tuple[int, str]] = {}
+        if "images" in self.artifacts:
+            for item in self._files.list_artifacts("images"):
+                if match := re.search(IMAGE, item.path):
+                    name, step = match["name"], int(match["step"])
+                    if name.startswith(f"{series}~"):
+                        latest[name] = max(latest.get(name, (-1, "")), (step, item.path))
+        return {
+            name.removeprefix(f"{series}~"): Path(self._file(path)).read_bytes()
+            for name, (_, path) in sorted(latest.items())
+        }
+
     def model(self) -> Any:
         """The Keras model or scikit-learn pipeline. Raises PipelineError where there is none that loads safely."""
         if "model" not in self.artifacts:
@@ -201,4 +218,9 @@ class StoredRun:
         return Path(self._file(name)).read_text()
 
     def _file(self, name: str) -> str:
-        return self.client.download_artifacts(self.run_id, name)
+        return self._files.download_artifacts(name)
+
+    @cached_property
+    def _files(self) -> ArtifactRepository:
+        """Found once; the client looks the run up for every file."""
+        return get_artifact_repository(self.run.info.artifact_uri, tracking_uri=self.client.tracking_uri)
