@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -27,6 +28,12 @@ def command(*arguments: str, cwd: Path, module: str = "pipeline.train") -> subpr
     return subprocess.run(
         [sys.executable, "-m", module, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300
     )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def configuration(*overrides: str) -> DictConfig:

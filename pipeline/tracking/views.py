@@ -192,8 +192,10 @@ def _charts(sections: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             where = {"uuid": f"{name} {number}", "metricSectionId": name}
             first = {"metricKey": chart["selectedMetricKeys"][0]} if chart["type"] == "LINE" else {}
             yield where | CHARTS[chart["type"]] | first | chart
-    for metric in METRICS:  # MLflow adds a chart for each that no chart is of, or was
-        yield {"uuid": metric, "type": "BAR", "metricKey": metric, "metricSectionId": name, "deleted": True}
+    # MLflow adds a chart for whatever no chart is of, or was
+    hidden = [{"type": "BAR", "metricKey": metric} for metric in METRICS]
+    for card in (*hidden, {"type": "IMAGE", "imageKeys": ["confusion_matrix"]}):
+        yield card | {"uuid": f"no {card}", "metricSectionId": name, "deleted": True}
 
 
 def _column(name: str) -> str:
