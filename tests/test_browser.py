@@ -98,6 +98,6 @@ def column(browser: Chrome, name: str) -> list[str]:
 
 
 def sections(browser: Chrome) -> list[str]:
-    """Their names, behind each of which the number of its charts stands."""
+    """Their names, below each of which the number of its charts stands."""
     area = "document.querySelector('[data-testid=experiment-view-compare-runs-chart-area]')"
-    return re.findall(r"^(.+) \(\d+\)$", browser.execute_script(f"return {area}.innerText"), re.MULTILINE)
+    return re.findall(r"^(.+)\n\(\d+\)$", browser.execute_script(f"return {area}.innerText"), re.MULTILINE)
