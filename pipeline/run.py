@@ -9,8 +9,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from pipeline import datasets, device, gallery, interpret, models, pictures, report, summary, tracking, training
-from pipeline.contracts import Dataset, History, Observer, Outcome, Tracker
+from pipeline.contracts import Dataset, Evaluation, History, Observer, Outcome, Tracker
 from pipeline.evaluation import evaluate
+from pipeline.figures.confusion import confusion_image
 from pipeline.figures.kernels import kernel_mosaic
 
 
@@ -55,6 +56,7 @@ def run(cfg: DictConfig) -> Outcome:
             )
         evaluation = evaluations[cfg.evaluate]
         tracker.log_json(evaluation.report, "classification_report.json")
+        tracker.log_images(_confusion(evaluation, dataset), step=0)
         finished = gallery.Finished(cfg, model, dataset, history, evaluation, kernels_before)
         tracker.log_model(model)
         drawn, told = tee(gallery.draw(cfg.figures, finished))  # once, and not at all where nothing is kept
@@ -91,3 +93,8 @@ def _totals(history: History, cfg: DictConfig, dataset: Dataset, weights: int) -
 def _kernels_by_layer(model: Any) -> Iterator[tuple[str, np.ndarray]]:
     for layer, kernels in interpret.kernels(model).items():
         yield f"kernels/{layer}", kernel_mosaic(kernels)
+
+
+def _confusion(evaluation: Evaluation, dataset: Dataset) -> Iterator[tuple[str, np.ndarray]]:
+    """Beside the figure: MLflow's charts show none but series of images, for all runs at one step."""
+    yield "confusion_matrix", confusion_image(evaluation.confusion, dataset.class_names)

@@ -1,4 +1,4 @@
-"""MLflow's UI, started right: `python -m pipeline.ui [run id]`."""
+"""MLflow's UI, started right: `python -m pipeline.ui [sweep or run]`."""
 
 import argparse
 import os
@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from urllib.error import URLError
@@ -22,24 +23,43 @@ START_UP_SECONDS = 120
 def main() -> None:
     """Start the server, wait until it answers, print the address, and stay until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.ui", description="Look at the runs in MLflow.")
-    parser.add_argument("run", nargs="?", help="id of a run to open; without it, all experiments")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        help="sweep or run to open, by name, id or its beginning; without it, where the latest run is",
+    )
     parser.add_argument("--store", default="mlruns", help="folder of the tracking store (default: %(default)s)")
     parser.add_argument("--port", type=int, default=5000, help="default: %(default)s")
     chosen = parser.parse_args()
     with one_line_errors():
-        serve(Path(chosen.store), chosen.port, chosen.run)
+        serve(Path(chosen.store), chosen.port, chosen.what)
 
 
-def serve(store: Path, port: int, run_id: str | None) -> None:
+def serve(store: Path, port: int, what: str | None) -> None:
     """Raises PipelineError where there is no store, no such run, or the port is taken."""
     if not (store / "mlflow.db").exists():
         raise PipelineError(
             f"{store / 'mlflow.db'}: no such file; train something first, or name the folder with --store"
         )
+    _check(port)
+    address = f"http://127.0.0.1:{port}"
+    with _server(store.resolve(), port) as (server, log):
+        from pipeline.tracking import addresses  # here: MLflow takes seconds to import, as it does in the server
+
+        pages = addresses.pages(str(store), what)
+        _wait(server, f"{address}/health", log)
+        print(f"MLflow: {address}/#{pages[0][1]}")
+        for title, page in pages[1:]:
+            print(f"{title}: {address}/#{page}")
+        if not addresses.views.are_read():
+            print("this version of MLflow knows nothing of saved views: columns and charts are as it chooses")
+        print("Ctrl-C ends it.", flush=True)
+        server.wait()
+
+
+def _check(port: int) -> None:
     if not 0 < port < 65536:
         raise PipelineError(f"--port {port}: must be 1 to 65535")
-    page = _page(store, run_id)
-    store = store.resolve()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -48,13 +68,14 @@ def serve(store: Path, port: int, run_id: str | None) -> None:
             raise PipelineError(
                 f"--port {port}: cannot be used ({error.strerror or error}); try --port {port + 1}"
             ) from None
+
+
+@contextmanager
+def _server(store: Path, port: int) -> Iterator[tuple[subprocess.Popen, IO[str]]]:
+    """MLflow's, with the file it logs to, for as long as the block lasts."""
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{store / 'mlflow.db'}",
-        "--default-artifact-root",
-        str(store / "artifacts"),
-    ]
+    command += ["--backend-store-uri", f"sqlite:///{store / 'mlflow.db'}"]
+    command += ["--default-artifact-root", str(store / "artifacts")]
     # the job runners are for MLflow's GenAI side: 14 more processes and 2.6 GB
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with tempfile.TemporaryFile("w+") as log:
@@ -62,22 +83,11 @@ def serve(store: Path, port: int, run_id: str | None) -> None:
             command, cwd=store.parent, env=environment, stdout=log, stderr=log, start_new_session=True
         )
         try:
-            _wait(server, f"http://127.0.0.1:{port}/health", log)
-            print(f"MLflow: http://127.0.0.1:{port}/#{page}?workflowType=machine_learning\nCtrl-C ends it.", flush=True)
-            server.wait()
+            yield server, log
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGTERM)  # its worker too
             server.wait()
-
-
-def _page(store: Path, run_id: str | None) -> str:
-    """The path of the UI's page within the address."""
-    if run_id is None:
-        return "/experiments"
-    from pipeline.tracking.store import experiment_of
-
-    return f"/experiments/{experiment_of(store, run_id)}/runs/{run_id}"
 
 
 def _wait(server: subprocess.Popen, health: str, log: IO[str]) -> None:

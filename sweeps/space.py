@@ -329,3 +329,9 @@ def parameters(space: Space) -> tuple[Parameter, ...]:
         )
         for swept in walk(space)
     )
+
+
+def logarithmic(space: Space) -> list[str]:
+    """The keys that are swept on a logarithmic scale."""
+    found = [swept.key.lstrip("+") for swept in walk(space) if getattr(swept.distribution, "log", False)]
+    return list(dict.fromkeys(found))

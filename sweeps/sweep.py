@@ -52,7 +52,8 @@ def sweep(
         opened = open_study(plan)
         study.reclaim(opened, partial(_kept, plan))
         with tracking.parent(config, plan, opened) as parent, view(plan, opened) as shown:
-            as_trial = partial(trial.as_trial, study=plan.name, parent_run=parent.run_id)
+            logarithmic = space.logarithmic(plan.space)
+            as_trial = partial(trial.as_trial, study=plan.name, parent_run=parent.run_id, logarithmic=logarithmic)
             driver = Loop(plan, opened, lambda loop: (shown(loop), parent.update(loop)))
             if _is_serial(plan):
                 executor = InProcess(config, context, task, as_trial, len(plan.settings.directions), driver.report)

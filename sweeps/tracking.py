@@ -17,6 +17,7 @@ from sweeps.loop import Loop, Plan
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 SHARE = 0.05  # of the driver's time that may go into bringing the parent run up to date
 UNFIT = re.compile(r"[^\w ./:-]")  # for a parameter's name in MLflow: brackets, commas
@@ -84,6 +85,7 @@ def parent(config: DictConfig, plan: Plan, study: Study) -> Iterator[ParentRun |
     found = _runs(client, f"tags.kind = 'sweep' and tags.sweep = '{plan.name}'")
     run_id = found[0].info.run_id if found else _create(client, experiment_id, config, plan)
     client.update_run(run_id, status="RUNNING")
+    _prepare_views(client, client.get_run(run_id))
     run = ParentRun(client, run_id, _around(config), plan, study)
     status, state = "FAILED", "failed"
     try:
@@ -160,12 +162,20 @@ def _create(client: "MlflowClient", experiment_id: str, config: DictConfig, plan
     tags = {"kind": "sweep", "sweep": plan.name, "mlflow.source.name": "pipeline.train", "mlflow.source.type": "LOCAL"}
     commit = git.commit()
     tags |= {"git_commit": commit} if commit else {}
+    aims = zip(plan.settings.directions, plan.about["objectives"], strict=True)
+    tags["objective"] = ", ".join(f"{direction} {name}" for direction, name in aims)
     run_id = client.create_run(experiment_id, run_name=plan.name, tags=tags).info.run_id
     swept = describe(plan.space)
     base = {key: value for key, value in headline(plan.base).items() if key not in swept}
     spaces = {f"swept/{UNFIT.sub(' ', name).strip(' _')}": text for name, text in swept.items()}
     client.log_batch(run_id, params=[Param(key, str(value)) for key, value in (base | spaces).items()])
     return run_id
+
+
+def _prepare_views(client: "MlflowClient", parent: "Run") -> None:
+    from pipeline.tracking import views
+
+    views.prepare(client, client.get_experiment(parent.info.experiment_id), views.of_sweep(parent))
 
 
 def close_left_running(client: "MlflowClient", name: str) -> None:

@@ -5,7 +5,7 @@ import math
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from pipeline.errors import DivergedError, PipelineError, chain, first_line
+from pipeline.tracking.params import column
 
 Report = Callable[[int, Mapping[str, float]], bool]  # (epoch, its metrics) -> stop?
 
@@ -53,8 +54,12 @@ def observer() -> Callable[[int, Mapping[str, float]], bool | None]:
     return _current if _current is not None else lambda epoch, metrics: None
 
 
-def as_trial(cfg: DictConfig, number: int, *, study: str, parent_run: str | None) -> DictConfig:
+def as_trial(
+    cfg: DictConfig, number: int, *, study: str, parent_run: str | None, logarithmic: Sequence[str] = ()
+) -> DictConfig:
     """Make a single run's configuration that of a trial: it reports, bears its study's tags, leaves the test split.
+
+    Of keys that are swept on a logarithmic scale it logs the logarithm too, since MLflow's charts have linear axes.
 
     Keys that the application doesn't have are left out.
     """
@@ -71,6 +76,10 @@ def as_trial(cfg: DictConfig, number: int, *, study: str, parent_run: str | None
             tags = {**cfg.tracking.tags, "sweep": study, "trial": str(number)}
             cfg.tracking.tags = tags | ({"mlflow.parentRunId": parent_run} if parent_run else {})
             cfg.tracking.run_name = f"{study} {number}"
+        if "params" in (cfg.get("tracking") or {}):
+            found = {key: OmegaConf.select(cfg, key) for key in logarithmic}
+            logarithms = {column(key, log=True): round(math.log10(value), 4) for key, value in found.items() if value}
+            cfg.tracking.params = {**cfg.tracking.params, **logarithms}
     return cfg
 
 

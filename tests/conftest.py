@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -26,6 +27,12 @@ TINY = ("dataset.limit=500", "dataset.split.val=100", "dataset.split.test=100", 
 def command(*arguments: str, cwd: Path, module: str = "pipeline.train") -> subprocess.CompletedProcess:
     """`python -m pipeline.train ...` as a person runs it, in the folder cwd."""
     return forked.run(module, *arguments, cwd=cwd)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def configuration(*overrides: str) -> DictConfig:

@@ -9,13 +9,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from conftest import FinishedRun, command
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from conftest import FinishedRun, command, free_port
 
 
 def test_it_serves_the_run_and_ends_with_ctrl_c(finished_run: FinishedRun) -> None:

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.contracts import Evaluation
@@ -16,7 +19,6 @@ MOST_LABELLED = 26  # classes; beyond that the counts could not be read
 def confusion_matrix(evaluation: Evaluation, class_names: Sequence[str], split: str) -> Figure:
     """Counts as text, each row's shares as color: what the images of one class were taken for."""
     counts, class_names = evaluation.confusion, plain(class_names)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     classes = len(class_names)
     side = min(4.2 + 0.4 * classes, 14)
     figure = blank(
@@ -27,9 +29,36 @@ def confusion_matrix(evaluation: Evaluation, class_names: Sequence[str], split: 
         "mistakes show.",
     )
     axes = figure.subplots()
+    image = _draw(axes, counts, class_names, 11 if classes <= 12 else 7)
+    axes.set_xlabel("predicted class", color=INK)
+    axes.set_ylabel("true class", color=INK)
+    bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1])
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0, labelsize=8)
+    return figure
+
+
+def confusion_image(counts: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+    """The same as RGB bytes (512, 512, 3) that can be read at half that size, for runs side by side."""
+    classes = len(class_names)
+    figure = Figure(figsize=(4, 4), dpi=128, facecolor="white", layout="constrained")
+    axes = figure.subplots()
+    _draw(axes, counts, plain(class_names), 10 if classes <= 12 else 5)
+    axes.tick_params(labelsize=10 if classes <= 12 else 6)
+    axes.set_xlabel("predicted", color=INK)
+    axes.set_ylabel("true", color=INK)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw(axes: Axes, counts: np.ndarray, class_names: Sequence[str], size: int) -> AxesImage:
+    """Counts as text of a size, shares of each row as color."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    classes = len(class_names)
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.35, 0, 1))
     if classes <= MOST_LABELLED:
-        size = 11 if classes <= 12 else 7
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 color = "white" if shares[row, column] > 0.25 else INK
@@ -48,10 +77,4 @@ def confusion_matrix(evaluation: Evaluation, class_names: Sequence[str], split: 
         axes.tick_params(which="both", length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.set_xlabel("predicted class", color=INK)
-    axes.set_ylabel("true class", color=INK)
-    bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1])
-    bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=0, labelsize=8)
-    return figure
+    return image

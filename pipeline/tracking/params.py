@@ -5,9 +5,20 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+HEADLINE = ("model", "dataset", "optimizer", "lr", "schedule", "batch_size", "dropout", "regularizer", "augmentation")
+HEADLINE += ("epochs", "precision", "seed")
+# dotted keys that columns of the headline hold
+COLUMNS = {
+    "optimizer.learning_rate": "lr",
+    "dropout.rate": "dropout",
+    "regularizer.l1": "regularizer",
+    "regularizer.l2": "regularizer",
+    "dataset.name": "dataset",
+}
+
 
 def headline(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The choices that every run has, and each dotted key that the command line set besides."""
+    """The choices that every run has, each dotted key that the command line set besides, and tracking.params."""
     params = {
         "model": cfg.model.name,
         "dataset": cfg.dataset.name,
@@ -23,9 +34,16 @@ def headline(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, Any]:
         "fit_limit": cfg.model.get("fit_limit"),
         "seed": cfg.seed,
     }
-    named = {"optimizer.learning_rate", "dropout.rate", "regularizer.l1", "regularizer.l2", "dataset.name"}
     for override in overrides:
         key = override.partition("=")[0].lstrip("+")
-        if "." in key and "~" not in key and key not in named and not key.startswith(("tracking.", "hydra.")):
+        if "." in key and "~" not in key and key not in COLUMNS and not key.startswith(("tracking.", "hydra.")):
             params[key] = OmegaConf.select(cfg, key)
+    params |= cfg.tracking.get("params") or {}
     return {key: value for key, value in params.items() if value is not None}
+
+
+def column(key: str, *, log: bool = False) -> str:
+    """The parameter that a swept key is logged as: its logarithm, where MLflow's charts would need such an axis."""
+    if log:
+        return f"log10 {key if key.startswith('regularizer.') else COLUMNS.get(key, key)}"
+    return COLUMNS.get(key, key)

@@ -10,21 +10,22 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Experiment, LifecycleStage
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.errors import PipelineError, first_line
+from pipeline.errors import PipelineError
+from pipeline.tracking import views
 
 DATABASE = "mlflow.db"
+MIGRATIONS = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
 MEGABYTES_NEEDED = 20  # an empty store, a run with its model and images, and some room
 
 
 def open_store(store: str, uri: str | None, experiment: str) -> tuple[MlflowClient, str]:
-    """(client, id of the experiment), both created where they are missing.
+    """(client, id of the experiment), both created where they are missing, with the experiment's saved views.
 
     Two processes that create one database break it for good, hence the lock. Raises PipelineError where a server does
     not answer or the experiment was deleted, OSError where the folder cannot be written.
@@ -32,7 +33,9 @@ def open_store(store: str, uri: str | None, experiment: str) -> tuple[MlflowClie
     _quiet()
     if uri is not None:
         client = existing_client(store, uri)
-        return client, _existing(client, experiment) or client.create_experiment(experiment)
+        found = _existing(client, experiment) or client.get_experiment(client.create_experiment(experiment))
+        views.prepare(client, found, views.of_experiment())
+        return client, found.experiment_id
     folder = existing_folder(store)
     free = shutil.disk_usage(folder).free / 1e6
     if free < MEGABYTES_NEEDED:
@@ -41,8 +44,9 @@ def open_store(store: str, uri: str | None, experiment: str) -> tuple[MlflowClie
         if not (folder / DATABASE).exists():
             _create_database(folder)
         client = _client(folder)
-        experiment_id = _existing(client, experiment) or _create_experiment(client, folder, experiment)
-    return client, experiment_id
+        found = _existing(client, experiment) or _create_experiment(client, folder, experiment)
+    views.prepare(client, found, views.of_experiment())
+    return client, found.experiment_id
 
 
 def existing_client(store: str, uri: str | None) -> MlflowClient:
@@ -78,7 +82,24 @@ def existing_folder(store: str) -> Path:
 
 
 def _client(folder: Path) -> MlflowClient:
+    _check(folder)
     return MlflowClient(f"sqlite:///{folder / DATABASE}")
+
+
+def _check(folder: Path) -> None:
+    """Raises PipelineError for a store of a newer MLflow, and for a folder that its artifacts know by another name."""
+    file = folder / DATABASE
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=30)) as database:
+            (schema,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
+            places = [Path(place) for (place,) in database.execute("SELECT artifact_location FROM experiments")]
+    except sqlite3.Error as error:
+        raise PipelineError(f"{file}: {error}") from None
+    if not any(MIGRATIONS.glob(f"{schema}_*.py")):
+        raise PipelineError(f"{file}: is of a newer MLflow than {mlflow.__version__}; pip install --upgrade mlflow")
+    for place in places:
+        if place.parts[1:2] == ("artifacts",) and place.parts[0] != folder.name:
+            raise PipelineError(f"{folder}: its artifacts are known as {place.parent}; name it {place.parts[0]} again")
 
 
 def _create_database(folder: Path) -> None:
@@ -90,21 +111,19 @@ def _create_database(folder: Path) -> None:
     _relocate(folder, "0")
 
 
-def _existing(client: MlflowClient, name: str) -> str | None:
+def _existing(client: MlflowClient, name: str) -> Experiment | None:
     experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        return None
-    if experiment.lifecycle_stage == LifecycleStage.DELETED:
+    if experiment is not None and experiment.lifecycle_stage == LifecycleStage.DELETED:
         raise PipelineError(
             f"experiment {name}: was deleted in MLflow; restore it there, or log under another name: dataset.name=..."
         )
-    return experiment.experiment_id
+    return experiment
 
 
-def _create_experiment(client: MlflowClient, folder: Path, name: str) -> str:
+def _create_experiment(client: MlflowClient, folder: Path, name: str) -> Experiment:
     experiment_id = client.create_experiment(name)
     _relocate(folder, experiment_id)
-    return experiment_id
+    return client.get_experiment(experiment_id)
 
 
 def _relocate(folder: Path, experiment_id: str) -> None:
@@ -131,13 +150,3 @@ def _answers(uri: str) -> None:
         raise PipelineError(
             f"tracking.uri={uri}: no MLflow server answers ({getattr(error, 'reason', error)})"
         ) from None
-
-
-def experiment_of(store: Path, run_id: str) -> str:
-    """The id of a run's experiment. Raises PipelineError where the store has no such run."""
-    try:
-        return _client(store.resolve()).get_run(run_id).info.experiment_id
-    except MlflowException:
-        raise PipelineError(f"{run_id}: no such run in {store}") from None
-    except SQLAlchemyError as error:
-        raise PipelineError(f"{store / DATABASE}: {first_line(getattr(error, 'orig', None) or error)}") from error

@@ -52,31 +52,37 @@ def find_runs(words: Sequence[str], store: str = "mlruns", uri: str | None = Non
     """
     if uri is None and not (Path(store) / DATABASE).exists():
         raise PipelineError(f"{Path(store) / DATABASE}: no such file; name the folder of the runs with --store")
-    with _reading(store, uri) as client:
+    with reading(store, uri) as client:
         runs = [run for word in words for run in _named(client, word, uri or store)] if words else _all(client)
         yield [StoredRun(client, run) for run in {run.info.run_id: run for run in runs}.values()]
 
 
 def _all(client: MlflowClient) -> list[Run]:
-    return [run for run in _search(client, "") if run.data.tags.get("kind") != "sweep"]
+    return [run for run in search(client, "") if run.data.tags.get("kind") != "sweep"]
 
 
 def _named(client: MlflowClient, word: str, where: str) -> list[Run]:
+    found = matching(client, word, where)
+    runs = [run for run in found if run.data.tags.get("kind") != "sweep"]
+    if not runs:
+        name = found[0].data.tags.get("sweep", word)
+        raise PipelineError(f"{word}: is a sweep, not a run; its trials are \"tags.sweep = '{name}'\"")
+    return runs
+
+
+def matching(client: MlflowClient, word: str, where: str) -> list[Run]:
+    """Runs and sweeps, at least one of them."""
     if re.search(r"[=<>]|\bI?LIKE\b|\bIN\b", word):
         try:
-            found = _search(client, word)
+            found = search(client, word)
         except MlflowException as error:
             raise PipelineError(f"{word}: is no filter that MLflow takes: {first_line(error)}") from None
     else:
-        found = _by_id(client, word) or _search(client, f"attributes.run_name = {_quoted(word)}")
-        found = found or [run for run in _search(client, "") if len(word) >= 4 and run.info.run_id.startswith(word)]
-    runs = [run for run in found if run.data.tags.get("kind") != "sweep"]
-    if found and not runs:
-        name = found[0].data.tags.get("sweep", word)
-        raise PipelineError(f"{word}: is a sweep, not a run; its trials are \"tags.sweep = '{name}'\"")
-    if not runs:
+        found = _by_id(client, word) or search(client, f"attributes.run_name = {_quoted(word)}")
+        found = found or [run for run in search(client, "") if len(word) >= 4 and run.info.run_id.startswith(word)]
+    if not found:
         raise PipelineError(f"{word}: no such run in {where}")
-    return runs
+    return found
 
 
 def _by_id(client: MlflowClient, run_id: str) -> list[Run]:
@@ -91,10 +97,10 @@ def _by_id(client: MlflowClient, run_id: str) -> list[Run]:
     return [run]
 
 
-def _search(client: MlflowClient, query: str) -> list[Run]:
+def search(client: MlflowClient, query: str, most: int = 50_000) -> list[Run]:
     """The latest first."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    return list(client.search_runs(experiments, query, max_results=50_000, order_by=["attributes.start_time DESC"]))
+    return list(client.search_runs(experiments, query, max_results=most, order_by=["attributes.start_time DESC"]))
 
 
 def _quoted(word: str) -> str:
@@ -107,13 +113,13 @@ def finished_runs(store: str) -> Iterator[list["StoredRun"]]:
     if not (Path(store) / DATABASE).exists():
         yield []
         return
-    with _reading(store, None) as client:
+    with reading(store, None) as client:
         query = "tags.kind = 'run' and tags.state = 'complete' and attributes.status = 'FINISHED'"
-        yield [StoredRun(client, run) for run in _search(client, query)]
+        yield [StoredRun(client, run) for run in search(client, query)]
 
 
 @contextmanager
-def _reading(store: str, uri: str | None) -> Iterator[MlflowClient]:
+def reading(store: str, uri: str | None) -> Iterator[MlflowClient]:
     """A client, in the folder around the store: its paths are relative to that. Raises PipelineError for what fails."""
     folder = Path(store).resolve()
     try:
