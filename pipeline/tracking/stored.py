@@ -1,7 +1,9 @@
 """Runs, read back from where they were logged."""
 
+import io
 import json
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import chdir, contextmanager, nullcontext
 from functools import cached_property
@@ -143,16 +145,19 @@ class StoredRun:
 
     @property
     def config(self) -> DictConfig:
-        return OmegaConf.create(self._text("config.yaml"))
+        return OmegaConf.create(self._read("config.yaml").decode())
 
     def json(self, name: str) -> dict[str, Any] | None:
-        return json.loads(self._text(name)) if name in self.artifacts else None
+        return json.loads(self._read(name)) if name in self.artifacts else None
+
+    def read(self, name: str) -> bytes | None:
+        return self._read(name) if name in self.artifacts else None
 
     def arrays(self, name: str) -> dict[str, np.ndarray] | None:
         """Those of an .npz file; None where the run has no such file."""
         if name not in self.artifacts:
             return None
-        with np.load(self._file(name), allow_pickle=False) as loaded:
+        with np.load(io.BytesIO(self._read(name)), allow_pickle=False) as loaded:
             return {key: loaded[key] for key in loaded.files}
 
     def history(self) -> History:
@@ -183,8 +188,6 @@ class StoredRun:
                 self.client.log_figure(self.run_id, figure, f"{name}.png")
             yield name, new
 
-    def _text(self, name: str) -> str:
-        return Path(self._file(name)).read_text()
-
-    def _file(self, name: str) -> str:
-        return self.client.download_artifacts(self.run_id, name)
+    def _read(self, name: str) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:  # one that MLflow makes itself would stay
+            return Path(self.client.download_artifacts(self.run_id, name, folder)).read_bytes()
