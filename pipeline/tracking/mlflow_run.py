@@ -22,6 +22,7 @@ from mlflow.types import Schema, TensorSpec
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline import environment
 from pipeline.contracts import Dataset
 from pipeline.errors import PipelineError, first_line
 from pipeline.tracking import git
@@ -86,13 +87,14 @@ class MlflowTracker:
         return f"mlflow ui --backend-store-uri {uri}"
 
     def log_setting(self) -> None:
-        """What is known before training: parameters, configuration, data, uncommitted code."""
+        """What is known before training: parameters, configuration, versions and machine, data, uncommitted code."""
         overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
         params = [Param(key, str(value)) for key, value in headline(self.cfg, overrides).items()]
         self.client.log_batch(self.run_id, params=params)
         # observers belong to whoever watched this run; a run by its configuration is nobody's trial
         configuration = OmegaConf.masked_copy(self.cfg, [key for key in self.cfg if key != "observers"])
         self.client.log_text(self.run_id, OmegaConf.to_yaml(configuration, resolve=True), "config.yaml")
+        self.client.log_dict(self.run_id, environment.describe(), "environment.json")
         self.client.log_inputs(self.run_id, [self._dataset_input()])
         if diff := git.uncommitted():
             with tempfile.TemporaryDirectory() as folder:
