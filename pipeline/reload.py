@@ -26,11 +26,7 @@ def reload(stored: "StoredRun", here: Path, paths: Mapping[str, str]) -> "Finish
     from pipeline.gallery import Finished
 
     cfg = stored.config
-    for key in PATHS:
-        if (path := paths.get(f"dataset.{key}", cfg.dataset.get(key))) is not None:
-            if not (here / Path(path).expanduser()).exists():
-                raise PipelineError(f"dataset.{key}={path}: no such file or folder now; give dataset.{key}=...")
-            cfg.dataset[key] = cfg.dataset.source[key] = str(here / Path(path).expanduser())
+    find_files(cfg, here, paths)
     dataset = load(cfg.dataset)
     if dataset.sha256 != stored.run.data.tags["dataset_sha256"]:
         raise PipelineError(
@@ -51,6 +47,15 @@ def reload(stored: "StoredRun", here: Path, paths: Mapping[str, str]) -> "Finish
         evaluation=evaluate(split.labels, probabilities, dataset.class_names),
         kernels_before=stored.arrays("kernels_before.npz") or {},
     )
+
+
+def find_files(cfg: DictConfig, here: Path, paths: Mapping[str, str]) -> None:
+    """Put into a stored configuration where the data is now. Raises PipelineError where it isn't there."""
+    for key in PATHS:
+        if (path := paths.get(f"dataset.{key}", cfg.dataset.get(key))) is not None:
+            if not (here / Path(path).expanduser()).exists():
+                raise PipelineError(f"dataset.{key}={path}: no such file or folder now; give dataset.{key}=...")
+            cfg.dataset[key] = cfg.dataset.source[key] = str(here / Path(path).expanduser())
 
 
 def load(cfg: DictConfig) -> "Dataset":

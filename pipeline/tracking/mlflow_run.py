@@ -98,7 +98,7 @@ class MlflowTracker:
         self.client.log_inputs(self.run_id, [self._dataset_input()])
         if diff := git.uncommitted():
             with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder) / "uncommitted.diff"
+                file = Path(folder) / git.UNCOMMITTED
                 file.write_bytes(diff)
                 self.client.log_artifact(self.run_id, str(file))
 
