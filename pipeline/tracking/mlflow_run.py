@@ -43,6 +43,7 @@ def start(cfg: DictConfig, dataset: Dataset) -> Iterator["MlflowTracker"]:
     """
     # a store's artifacts lie by paths that are relative to the folder around it
     folder = None if cfg.tracking.uri else existing_folder(cfg.tracking.store)
+    id_file = Path(cfg.tracking.id_file).resolve() if cfg.tracking.get("id_file") else None
     try:
         with chdir(folder.parent) if folder else nullcontext():
             client, experiment_id = open_store(str(folder), cfg.tracking.uri, cfg.dataset.name)
@@ -58,6 +59,9 @@ def start(cfg: DictConfig, dataset: Dataset) -> Iterator["MlflowTracker"]:
             except BaseException:
                 tracker.end("FAILED", "failed")
                 raise
+            if id_file:
+                id_file.parent.mkdir(parents=True, exist_ok=True)
+                id_file.write_text(f"{tracker.run_id}\n")
     except (MlflowException, SQLAlchemyError) as error:
         reason = first_line(getattr(error, "orig", None) or error)
         raise PipelineError(f"tracking in {cfg.tracking.uri or cfg.tracking.store}: {reason}") from error
