@@ -10,10 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from conftest import FinishedRun, clone, command
+from conftest import clone, command, configuration
 
 from pipeline.evaluate import write
 from pipeline.fetch import fetch
+from pipeline.run import run
 from pipeline.tracking.stored import open_run
 
 TINY = """
@@ -69,19 +70,29 @@ def test_repro_runs_each_stage_once_and_after_an_edit_what_that_touches(tmp_path
     assert "http" not in page, "works offline"
 
 
-def test_a_runs_numbers_and_figures_as_files(finished_run: FinishedRun, tmp_path: Path) -> None:
-    store, folder = finished_run.folder / "mlruns", tmp_path / "results" / "cnn"
-    with open_run("cnn_dropout adam seed 0", str(store)) as stored:
+def test_a_runs_numbers_and_figures_as_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = (
+        "dataset=digits",
+        "model=sgd_classifier",
+        "figures=[curves,confusion_matrix]",
+        "tracking.id_file=my/run_id",
+    )
+    outcome = run(configuration(*words))
+    run_id, folder = Path("my/run_id").read_text().strip(), tmp_path / "results"
+    assert run_id == outcome.run_id
+    with open_run(run_id) as stored:
         write(stored, folder)
-    fetch("cnn_dropout adam seed 0", folder, str(store), None)
+    fetch(run_id, folder, "mlruns", None)
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert f"test accuracy │ {metrics['test_accuracy']:.4f} │ 100 images" in " ".join(finished_run.done.stdout.split())
+    assert metrics["test_accuracy"] == outcome.test.accuracy
+    assert metrics["weights"] == 650
     predictions = list(csv.DictReader((folder / "predictions.csv").open()))
-    right = sum(line["actual"] == line["predicted"] for line in predictions)
-    assert right / len(predictions) == pytest.approx(metrics["test_accuracy"])
-    assert [line["epoch"] for line in csv.DictReader((folder / "curves.csv").open())] == ["1", "2"]
-    logged = {file.name for file in store.glob("artifacts/*/*/artifacts/*.png")}
-    assert {file.name for file in (folder / "figures").iterdir()} == logged
+    assert [int(line["actual"]) for line in predictions] == outcome.test.labels.tolist()
+    assert [int(line["predicted"]) for line in predictions] == outcome.test.probabilities.argmax(axis=1).tolist()
+    [epoch] = csv.DictReader((folder / "curves.csv").open())
+    assert float(epoch["val_accuracy"]) == metrics["val_accuracy"]
+    assert {file.name for file in (folder / "figures").iterdir()} == {"curves.png", "confusion_matrix.png"}
 
 
 def test_data_is_described_without_training(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FinishedRun, clone, command, configuration
+from conftest import clone, command, configuration
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -43,24 +43,27 @@ def runs(store: Path, experiment: str, query: str = "") -> list[Run]:
     return list(client.search_runs([client.get_experiment_by_name(experiment).experiment_id], query))
 
 
-@pytest.fixture
-def store(finished_run: FinishedRun, tmp_path: Path) -> Path:
-    """A copy of the finished run's."""
-    return Path(shutil.copytree(finished_run.folder / "mlruns", tmp_path / "copy" / "mlruns"))
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a run of a network on digits, `original`, of the code as it is here."""
+    folder = tmp_path_factory.mktemp("network")
+    with chdir(folder):
+        run(configuration("dataset=digits", "model=mlp", "epochs=25", "figures=none", "tracking.run_name=original"))
+    return folder / "mlruns"
 
 
-def test_a_network_comes_out_again_bit_for_bit_as_a_run_of_its_own(store: Path, capsys: pytest.CaptureFixture) -> None:
-    [original] = runs(store, "mnist5k")
+def test_a_network_comes_out_again_bit_for_bit_as_a_run_of_its_own(store: Path, capfd: pytest.CaptureFixture) -> None:
+    [original] = runs(store, "digits", "attributes.run_name = 'original'")
     assert again(original.info.run_id[:8], store)
-    [repetition] = runs(store, "mnist5k", f"tags.reproduces = '{original.info.run_id}'")
-    assert repetition.info.run_name == f"{original.info.run_name} again"
-    output = capsys.readouterr().out
+    [repetition] = runs(store, "digits", f"tags.reproduces = '{original.info.run_id}'")
+    assert repetition.info.run_name == "original again"
+    output = capfd.readouterr().out
     found = table(output)
     assert {found[cause][0] for cause in ("code", "data", "versions", "machine")} == {"same"}
     assert {" ".join(found[effect][:3]) for effect in ("curves", "validation", "test")} == {"bit for bit"}
     assert output.endswith(f"reproduced bit for bit: {original.info.run_id} by {repetition.info.run_id}\n")
     assert repetition.data.metrics["test_loss"] == original.data.metrics["test_loss"]
-    [untouched] = runs(store, "mnist5k", f"attributes.run_id = '{original.info.run_id}'")
+    [untouched] = runs(store, "digits", "attributes.run_name = 'original'")
     assert (untouched.data.tags, untouched.info.end_time) == (original.data.tags, original.info.end_time)
 
 
@@ -97,12 +100,12 @@ def test_a_dirty_trees_run_is_trained_with_its_changes_again(
 
 
 def test_ctrl_c_leaves_a_killed_run_and_neither_worktree_nor_file(dirty: Path, store: Path, tmp_path: Path) -> None:
-    (dirty / "conf" / "model" / "new.yaml").write_text("name: new\n")  # so that the finished run's code isn't here
+    (dirty / "conf" / "model" / "new.yaml").write_text("name: new\n")  # so that the original's code isn't here
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    [original] = runs(store, "mnist5k")
+    before = len(runs(store, "digits"))
     with subprocess.Popen(
-        [sys.executable, "-m", "pipeline.reproduce", original.info.run_id, "--store", str(store)],
+        [sys.executable, "-m", "pipeline.reproduce", "original", "--store", str(store)],
         cwd=dirty,
         env={**os.environ, "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
@@ -115,8 +118,9 @@ def test_ctrl_c_leaves_a_killed_run_and_neither_worktree_nor_file(dirty: Path, s
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "")
-    [repetition] = runs(store, "mnist5k", f"tags.reproduces = '{original.info.run_id}'")
-    assert (repetition.info.status, repetition.data.tags["state"]) == ("KILLED", "killed")
+    [killed] = runs(store, "digits", "attributes.status = 'KILLED'")
+    assert (killed.info.run_name, killed.data.tags["state"]) == ("original again", "killed")
+    assert len(runs(store, "digits")) == before + 1
     assert worktrees(dirty) == 1
     assert list(temporary.iterdir()) == []
 
