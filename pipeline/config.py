@@ -109,6 +109,7 @@ ALWAYS = (
     Rule("train_on", lambda v: v in ("train", "train_val"), "train or train_val"),
     Rule("observers", lambda v: isinstance(v, ListConfig), "a list of _target_ nodes"),
     Rule("tracking.store", lambda v: isinstance(v, str) and v != "", "a folder"),
+    Rule("tracking.id_file", lambda v: v is None or (isinstance(v, str) and v != ""), "null or a file"),
     Rule("dataset.name", lambda v: isinstance(v, str) and v != "", "a name for the experiment in MLflow"),
     Rule("dataset.class_names", lambda v: v is None or isinstance(v, ListConfig), "null or a list: [cat,dog]"),
     Rule("dataset.shape", lambda v: v is None or _is_sizes(v, 3), "null or [height,width,channels]"),

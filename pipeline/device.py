@@ -1,6 +1,7 @@
 """Where the numbers are computed: device, memory, precision, seeds. The one module that imports TensorFlow."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,6 +37,16 @@ def jit_compile() -> str | bool:
     import tensorflow as tf
 
     return "auto" if tf.config.get_visible_devices("GPU") else False
+
+
+def gpus_in_use() -> list[str]:
+    """The names of the GPUs that this process computes on; none where it has not imported TensorFlow."""
+    if "tensorflow" not in sys.modules:
+        return []
+    import tensorflow as tf
+
+    gpus = tf.config.get_visible_devices("GPU")
+    return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
 
 
 def _place_tensorflow(device: str) -> None:

@@ -25,13 +25,9 @@ def reload(stored: "StoredRun", here: Path, paths: Mapping[str, str]) -> "Finish
     from pipeline.evaluation import evaluate
     from pipeline.gallery import Finished
 
-    cfg, data = stored.config, stored.config.dataset
-    for key in PATHS:
-        if (path := paths.get(f"dataset.{key}", data.get(key))) is not None:
-            if not (here / Path(path).expanduser()).exists():
-                raise PipelineError(f"dataset.{key}={path}: no such file or folder now; give dataset.{key}=...")
-            data[key] = data.source[key] = str(here / Path(path).expanduser())
-    dataset = load(data)
+    cfg, found = stored.config, stored.config  # as it was logged, and with the files where they are now
+    find_files(found, here, paths)
+    dataset = load(found.dataset)
     if dataset.sha256 != stored.run.data.tags["dataset_sha256"]:
         raise PipelineError(
             f"{dataset.name}: the data is not what run {stored.run_id} was trained on; its hash differs"
@@ -51,6 +47,15 @@ def reload(stored: "StoredRun", here: Path, paths: Mapping[str, str]) -> "Finish
         evaluation=evaluate(split.labels, probabilities, dataset.class_names),
         kernels_before=stored.arrays("kernels_before.npz") or {},
     )
+
+
+def find_files(cfg: DictConfig, here: Path, paths: Mapping[str, str]) -> None:
+    """Put into a stored configuration where the data is now. Raises PipelineError where it isn't there."""
+    for key in PATHS:
+        if (path := paths.get(f"dataset.{key}", cfg.dataset.get(key))) is not None:
+            if not (here / Path(path).expanduser()).exists():
+                raise PipelineError(f"dataset.{key}={path}: no such file or folder now; give dataset.{key}=...")
+            cfg.dataset[key] = cfg.dataset.source[key] = str(here / Path(path).expanduser())
 
 
 def load(cfg: DictConfig) -> "Dataset":

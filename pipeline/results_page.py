@@ -104,7 +104,7 @@ def code(each: "Measured") -> str:
     """The commits of the runs, and whether they had changes on top."""
     found = {}
     for run in each.runs:
-        changed = " with changes" if "uncommitted.diff" in run.artifacts else ""
+        changed = " with changes" if run.origin.changed else ""
         found[f"`{run.run.data.tags.get('git_commit', 'unknown')[:7]}`{changed}"] = None
     return ", ".join(found)
 

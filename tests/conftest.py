@@ -19,7 +19,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-CONF = Path(__file__).parents[1] / "conf"
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
 TOY = Path(__file__).parent / "sweeps" / "toy"
 TINY = ("dataset.limit=500", "dataset.split.val=100", "dataset.split.test=100", "epochs=2")
 
@@ -33,6 +34,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def clone(folder: Path) -> Path:
+    """A repository of the project as it is in the working tree, all of it committed."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("the project is not a git checkout here")
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b")
+    subprocess.run([*git, "clone", "-q", str(ROOT), str(folder)], check=True)
+    changes = subprocess.run([*git, "diff", "--binary", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
+    if changes:
+        subprocess.run([*git, "apply", "--index"], cwd=folder, input=changes, check=True)
+        subprocess.run([*git, "commit", "-qm", "as it is now"], cwd=folder, check=True)
+    return folder
 
 
 def configuration(*overrides: str) -> DictConfig:

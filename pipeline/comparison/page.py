@@ -1,18 +1,19 @@
 """A comparison -> one self-contained page."""
 
-import base64
+import io
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
+from PIL import Image
 
 from pipeline.comparison import text
 from pipeline.comparison.compared import Comparison, verdict
 from pipeline.comparison.runs import Configuration
 from pipeline.figures import comparison as figures
-from pipeline.pages import picture, render
+from pipeline.pages import data_uri, picture, render
 
 MOST_MATRICES = 6  # configurations, the reference among them
 MOST_COLUMNS = 6  # configurations in the table of settings
@@ -99,9 +100,5 @@ def _kernels(groups: Sequence[Configuration]) -> dict[str, list[Picture]]:
         for run in each.counted if every else each.counted[:1]:
             title = f"{each.label}, seed {run.seed}" if several else text.heading(each)
             for layer, image in run.kernels.items():
-                found.setdefault(layer, []).append(Picture(title, place, _embedded(image)))
+                found.setdefault(layer, []).append(Picture(title, place, data_uri(Image.open(io.BytesIO(image)))))
     return dict(sorted(found.items()))
-
-
-def _embedded(png: bytes) -> Markup:
-    return Markup(f"data:image/png;base64,{base64.b64encode(png).decode()}")

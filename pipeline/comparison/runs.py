@@ -117,7 +117,7 @@ def read(run: "StoredRun") -> Run:
         recipe={key: value for key, value in plain.items() if key not in (*NOT_LEARNED, "seed")}
         | {"model": _unseeded(plain["model"], plain["seed"])},
         data=tags["dataset_sha256"],
-        code=tags.get("git_commit", "unknown")[:7] + (" with changes" if "uncommitted.diff" in run.artifacts else ""),
+        code=tags.get("git_commit", "unknown")[:7] + (" with changes" if run.origin.changed else ""),
         metrics=run.run.data.metrics,
         epochs=run.epochs(),
         class_names=tuple(seen.get("class_names", map(str, range(classes)))),

@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline import environment
 from pipeline.contracts import Dataset, Origin
 from pipeline.errors import PipelineError, first_line
 from pipeline.tracking import git
@@ -36,6 +37,7 @@ def start(cfg: DictConfig, dataset: Dataset) -> Iterator["MlflowTracker"]:
     """
     # a store's artifacts lie by paths that are relative to the folder around it
     folder = None if cfg.tracking.uri else existing_folder(cfg.tracking.store)
+    id_file = Path(cfg.tracking.id_file).resolve() if cfg.tracking.get("id_file") else None
     try:
         with chdir(folder.parent) if folder else nullcontext():
             client, experiment_id = open_store(str(folder), cfg.tracking.uri, cfg.dataset.name)
@@ -51,6 +53,9 @@ def start(cfg: DictConfig, dataset: Dataset) -> Iterator["MlflowTracker"]:
             except BaseException:
                 tracker.end("FAILED", "failed")
                 raise
+            if id_file:
+                id_file.parent.mkdir(parents=True, exist_ok=True)
+                id_file.write_text(f"{tracker.run_id}\n")
     except (MlflowException, SQLAlchemyError) as error:
         reason = first_line(getattr(error, "orig", None) or error)
         raise PipelineError(f"tracking in {cfg.tracking.uri or cfg.tracking.store}: {reason}") from error
@@ -84,16 +89,17 @@ class MlflowTracker:
         return StoredRun(self.client, self.client.get_run(self.run_id)).origin
 
     def log_setting(self) -> None:
-        """What is known before training: parameters, configuration, data, uncommitted code."""
+        """What is known before training: parameters, configuration, versions and machine, data, uncommitted code."""
         overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
         params = [Param(key, str(value)) for key, value in headline(self.cfg, overrides).items()]
         self.client.log_batch(self.run_id, params=params)
         # observers belong to whoever watched this run; a run by its configuration is nobody's trial
         configuration = OmegaConf.masked_copy(self.cfg, [key for key in self.cfg if key != "observers"])
         self.client.log_text(self.run_id, OmegaConf.to_yaml(configuration, resolve=True), "config.yaml")
+        self.client.log_dict(self.run_id, environment.describe(), "environment.json")
         self.client.log_inputs(self.run_id, [self._dataset_input()])
         if diff := git.uncommitted():
-            self.log_files([("uncommitted.diff", diff)])
+            self.log_files([(git.UNCOMMITTED, diff)])
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         now = int(time.time() * 1000)

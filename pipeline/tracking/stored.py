@@ -1,7 +1,9 @@
 """Runs, read back from where they were logged."""
 
+import io
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager, nullcontext
 from datetime import datetime
@@ -20,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.contracts import History, Origin
 from pipeline.errors import PipelineError, first_line
+from pipeline.tracking import git
 from pipeline.tracking.model import load
 from pipeline.tracking.store import DATABASE, existing_client, log_file
 
@@ -159,20 +162,23 @@ class StoredRun:
     def origin(self) -> Origin:
         began = datetime.fromtimestamp(self.run.info.start_time / 1000)
         commit = self.run.data.tags.get("git_commit")
-        return Origin(self.run_id, self.name, began, commit, changed="uncommitted.diff" in self.artifacts)
+        return Origin(self.run_id, self.name, began, commit, changed=git.UNCOMMITTED in self.artifacts)
 
     @property
     def config(self) -> DictConfig:
-        return OmegaConf.create(self._text("config.yaml"))
+        return OmegaConf.create(self._read("config.yaml").decode())
 
     def json(self, name: str) -> dict[str, Any] | None:
-        return json.loads(self._text(name)) if name in self.artifacts else None
+        return json.loads(self._read(name)) if name in self.artifacts else None
+
+    def read(self, name: str) -> bytes | None:
+        return self._read(name) if name in self.artifacts else None
 
     def arrays(self, name: str) -> dict[str, np.ndarray] | None:
         """Those of an .npz file; None where the run has no such file."""
         if name not in self.artifacts:
             return None
-        with np.load(self._file(name), allow_pickle=False) as loaded:
+        with np.load(io.BytesIO(self._read(name)), allow_pickle=False) as loaded:
             return {key: loaded[key] for key in loaded.files}
 
     def history(self) -> History:
@@ -197,21 +203,19 @@ class StoredRun:
                     name, step = match["name"], int(match["step"])
                     if name.startswith(f"{series}~"):
                         latest[name] = max(latest.get(name, (-1, "")), (step, item.path))
-        return {
-            name.removeprefix(f"{series}~"): Path(self._file(path)).read_bytes()
-            for name, (_, path) in sorted(latest.items())
-        }
+        return {name.removeprefix(f"{series}~"): self._read(path) for name, (_, path) in sorted(latest.items())}
 
     def model(self) -> Any:
         """The Keras model or scikit-learn pipeline. Raises PipelineError where there is none that loads safely."""
         if "model" not in self.artifacts:
             raise PipelineError(f"{self.run_id}: has no model")
-        return load(self.config.model.family, Path(self._file("model")))
+        with self._copy("model") as folder:
+            return load(self.config.model.family, folder)
 
     def figures(self) -> list[tuple[str, bytes]]:
         """(file's name, PNG) of those at the run's root."""
         names = sorted(name for name in self.artifacts if name.endswith(".png"))
-        return [(name, Path(self._file(name)).read_bytes()) for name in names]
+        return [(name, self._read(name)) for name in names]
 
     def add_file(self, name: str, content: bytes) -> bool:
         """Was it added? What the run already has stays as it is."""
@@ -220,11 +224,15 @@ class StoredRun:
             log_file(self.client, self.run_id, name, content)
         return new
 
-    def _text(self, name: str) -> str:
-        return Path(self._file(name)).read_text()
+    def _read(self, name: str) -> bytes:
+        with self._copy(name) as path:
+            return path.read_bytes()
 
-    def _file(self, name: str) -> str:
-        return self._files.download_artifacts(name)
+    @contextmanager
+    def _copy(self, name: str) -> Iterator[Path]:
+        """A file or folder for as long as the block lasts; a copy that MLflow makes where it likes would stay."""
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(self._files.download_artifacts(name, folder))
 
     @cached_property
     def _files(self) -> ArtifactRepository:
