@@ -3,6 +3,7 @@
 Command: python tests/browser.py mlruns docs/figures <sweep> ...     (a store, a folder for pictures, sweeps by name)
 """
 
+import io
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.support.wait import WebDriverWait
@@ -91,7 +93,8 @@ def main(store: Path, output: Path, sweeps: list[str]) -> None:
                 time.sleep(SETTLED)
                 driver.execute_script(TIDY)
                 name = re.sub(r"\W+", "_", title.lower())
-                driver.save_screenshot(output / f"{name}.png")
+                picture = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
+                picture.quantize(256, dither=Image.Dither.NONE).save(output / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":
