@@ -3,15 +3,18 @@
 Command: python tests/browser.py mlruns docs/figures <sweep> ...     (a store, a folder for pictures, sweeps by name)
 """
 
+import io
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.support.wait import WebDriverWait
@@ -27,6 +30,11 @@ localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
 localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
 """
 ROWS = "return document.querySelectorAll('.ag-center-cols-container [role=row]').length"
+
+DRAWN = "return document.querySelectorAll('.scatterlayer path.point, .scatterlayer path.js-line').length > 4"
+SETTLED = 4  # seconds for the images and the last curves of a picture
+# what a person sees only where the mouse is
+TIDY = "for (const bar of document.querySelectorAll('.modebar')) bar.style.display = 'none'"
 
 
 @contextmanager
@@ -68,3 +76,26 @@ def wait_for(driver: webdriver.Chrome, script: str) -> Any:
         return WebDriverWait(driver, PATIENCE, poll_frequency=0.2).until(lambda there: there.execute_script(script))
     except TimeoutException:
         raise AssertionError(f"after {PATIENCE} s still nothing of: {script}") from None
+
+
+def main(store: Path, output: Path, sweeps: list[str]) -> None:
+    """A picture of each view: the leaderboard, curves and kernels, and those of the sweeps."""
+    from conftest import free_port
+
+    from pipeline.tracking.addresses import pages
+
+    found = [page for word in (None, *sweeps) for page in pages(str(store), word)]
+    with served(store.parent, "--port", str(free_port()), "--store", store.name) as addresses:
+        for title, path in found:
+            with chromium(1500, 1600 if title == "Curves & kernels" else 1040) as driver:
+                driver.get(f"{addresses[0].partition('#')[0]}#{path}")
+                wait_for(driver, ROWS if "TABLE" in path else DRAWN)
+                time.sleep(SETTLED)
+                driver.execute_script(TIDY)
+                name = re.sub(r"\W+", "_", title.lower())
+                picture = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
+                picture.quantize(256, dither=Image.Dither.NONE).save(output / f"{name}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]), sys.argv[3:])

@@ -37,7 +37,6 @@ CHARTS = {
     "PARALLEL": {"showAllRuns": True},
     "SCATTER": {},
 }
-PIXELS, PIXELS_AROUND = 8, 40  # how wide a column is, by the letters of its name
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "best_val_accuracy", "best_epoch")
 METRICS += ("test_accuracy", "test_loss", "test_calibration_error")
 METRICS += ("weights", "train_images", "train_seconds", "images_per_second")
@@ -88,7 +87,7 @@ def of_experiment() -> list[View]:
 def of_sweep(parent: Run) -> list[View]:
     """What a study has, by what its parent run says of it, the one to open first."""
     tags, parameters = parent.data.tags, _swept(parent)
-    aims = [aim.split() for aim in tags.get("objective", "maximize best_val_accuracy").split(", ")]
+    aims = [aim.split(maxsplit=1) for aim in tags.get("objective", "maximize best_val_accuracy").split(", ")]
     values = {
         "sweep": tags["sweep"],
         "objectives": [name for _, name in aims],
@@ -165,7 +164,7 @@ def _view(name: str, run_id: str = "", **values: Any) -> View:
 
 def _state(told: Mapping[str, Any]) -> dict[str, Any]:
     """In MLflow's words: what is left out there has the UI's own default."""
-    columns = {_column(name): PIXELS * len(name.partition(".")[2]) + PIXELS_AROUND for name in told["columns"]}
+    columns = {_column(name): max(8 * len(name.partition(".")[2]) + 40, 110) for name in told["columns"]}  # in pixels
     state: dict[str, Any] = {
         "searchFilter": told["filter"],
         "orderByKey": _column(told["order_by"]),
@@ -173,7 +172,7 @@ def _state(told: Mapping[str, Any]) -> dict[str, Any]:
         "selectedColumns": list(columns),
         "columnOrder": list(columns),  # which a race in MLflow 3.17 loses now and then; it is the alphabet's then
         "columnWidths": columns,
-        "runsHiddenMode": "SHOW_ALL" if told["all_runs"] else "FIRST_20_RUNS",
+        "runsHiddenMode": told["shown"],
     }
     if by := told.get("group_by"):
         state["groupBy"] = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": by}]}

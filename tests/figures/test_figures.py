@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pipeline.contracts import Evaluation, History
-from pipeline.figures.confusion import confusion_matrix
+from pipeline.figures.confusion import confusion_image, confusion_matrix
 from pipeline.figures.curves import learning_curves
 from pipeline.figures.feature_maps import feature_maps
 from pipeline.figures.kernels import flat_kernels, kernel_images, kernel_mosaic, weight_maps
@@ -58,6 +58,14 @@ def test_the_confusion_matrix_writes_the_counts_where_they_can_be_read(classes: 
     written = texts(confusion_matrix(evaluation, names, "test"))
     assert ("7" in written) == (classes <= 26)
     assert any(f"{counts.sum():,} images" in text for text in written)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 40])
+def test_the_confusion_image_is_square_and_dark_where_the_counts_are(classes: int) -> None:
+    image = confusion_image(np.eye(classes, dtype=int) * 7, [f"class {number}" for number in range(classes)])
+    assert (image.shape, image.dtype) == ((512, 512, 3), np.uint8)
+    dark = (image[..., 0] < 40) & (image[..., 2] > 80)  # the blue of a whole row's share
+    assert dark[:256, :300].sum() > 10 * dark[:200, 350:].sum(), "the diagonal begins at the top left"
 
 
 def test_the_confusion_matrix_is_normalized_by_row_and_labelled_in_place() -> None:
