@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.gallery import SPLIT_NAMES
+from pipeline.contracts import SPLIT_NAMES
 from pipeline.tracking.git import UNCOMMITTED
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Agreement:
 
     @property
     def tolerance(self) -> float:
-        """None where every cause is the same. But a GPU adds in any order."""
+        """0, bit for bit, where every cause is the same; but a GPU adds in any order."""
         return 0 if self.on_cpu and all(cause.same for cause in self.causes) else TOLERANCE
 
     @property

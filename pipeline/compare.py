@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.errors import PipelineError, one_line_errors
+from pipeline.stored_runs import add_options
 
 
 def main() -> None:
@@ -20,10 +21,15 @@ def main() -> None:
         nargs="+",
         help="ids, their beginnings, names, or a filter: \"params.model='cnn' and metrics.val_accuracy > 0.95\"",
     )
-    parser.add_argument("--store", default="mlruns", help="folder of the tracking store (default: %(default)s)")
-    parser.add_argument("--uri", help="address of an MLflow server, in place of the store")
-    parser.add_argument("--split", choices=("val", "test"), help="whose predictions are tested (default: validation)")
-    parser.add_argument("--output", default="comparison.html", help="the page (default: %(default)s)")
+    add_options(parser)
+    parser.add_argument(
+        "--split",
+        choices=("val", "test"),
+        help="whose predictions are tested (default: validation, unless more runs can be compared on test)",
+    )
+    parser.add_argument(
+        "--output", default="comparison.html", help="the page, which a new comparison replaces (default: %(default)s)"
+    )
     chosen = parser.parse_args()
     with one_line_errors():
         show(chosen.runs, chosen.store, chosen.uri, chosen.split, Path(chosen.output))
@@ -31,8 +37,8 @@ def main() -> None:
 
 def show(words: Sequence[str], store: str, uri: str | None, split: str | None, page: Path) -> None:
     """Raises PipelineError for runs that can't be read, fewer than two of them, and a page that can't be written."""
-    if page.is_dir():
-        raise PipelineError(f"--output {page}: is a folder; give the page's name in it")
+    if page.suffix != ".html" or page.is_dir():
+        raise PipelineError(f"--output {page}: must be a page's name, ending in .html")
     target = page.resolve()  # what is read is read in the folder around the store
 
     from pipeline.comparison.compared import compare

@@ -64,6 +64,7 @@ def _is_uri(value: Any) -> bool:
     return value is None or "://" in str(value)
 
 
+CONF = Path(__file__).parents[1] / "conf"
 GROUPS = ("dataset", "model", "dropout", "regularizer", "optimizer", "schedule", "augmentation", "tracking")
 COUNT = "a whole number of at least 1"
 NOT_NEGATIVE = "a number of at least 0"

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+SPLIT_NAMES = {"val": "validation", "test": "test"}  # of those that a run is evaluated on, for people
+
 
 @dataclass(frozen=True)
 class Split:
@@ -119,6 +121,7 @@ class Origin:
     began: datetime
     commit: str | None
     changed: bool  # was there code on top of the commit?
+    found_by: str = ""  # what a command needs behind the id: --store ...
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 
-from pipeline.config import check
+from pipeline.config import CONF, check
 from pipeline.errors import one_line_errors
-from pipeline.explain import CONF
 
 
 def main() -> None:

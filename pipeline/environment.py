@@ -20,7 +20,7 @@ def describe() -> dict[str, Any]:
     """Plain JSON values. `variables` are those of VARIABLES that are set; `device` is CPU, or the names of the GPUs."""
     return {
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in PACKAGES if (found := installed(name))},
         "platform": " ".join(filter(None, (platform.system(), platform.machine(), *platform.libc_ver()))),
         "processor": _processor(),
         "cores": _cores(),
@@ -29,7 +29,8 @@ def describe() -> dict[str, Any]:
     }
 
 
-def _version(package: str) -> str | None:
+def installed(package: str) -> str | None:
+    """Its version, None where it is not there."""
     try:
         return version(package)
     except PackageNotFoundError:

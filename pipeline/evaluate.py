@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError, one_line_errors
+from pipeline.stored_runs import add_options
 
 if TYPE_CHECKING:
     from pipeline.tracking.stored import StoredRun
@@ -23,8 +24,7 @@ def main() -> None:
     )
     parser.add_argument("run", help="id of the run, the beginning of it, or its name")
     parser.add_argument("--output", required=True, help="folder for metrics.json, curves.csv and predictions.csv")
-    parser.add_argument("--store", default="mlruns", help="folder of the tracking store (default: %(default)s)")
-    parser.add_argument("--uri", help="address of an MLflow server, in place of the store")
+    add_options(parser)
     chosen = parser.parse_args()
     with one_line_errors():
         folder = Path(chosen.output).resolve()
@@ -38,13 +38,13 @@ def write(stored: "StoredRun", folder: Path) -> None:
     """Raises PipelineError where the run has no stored predictions."""
     from pipeline.evaluation import evaluate
 
+    if "predictions_val.npz" not in stored.artifacts:
+        raise PipelineError(f"{stored.run_id}: has no stored predictions; train it again")
     names, logged = stored.json("input.json")["class_names"], stored.run.data.metrics
     metrics = {"best_val_accuracy": logged["best_val_accuracy"], "train_seconds": logged["train_seconds"]}
     metrics |= {name: int(logged[name]) for name in COUNTS}
     for split in ("val", "test") if stored.config.evaluate == "test" else ("val",):
         kept = stored.arrays(f"predictions_{split}.npz")
-        if kept is None:
-            raise PipelineError(f"{stored.run_id}: has no stored predictions of the split {split}")
         found = evaluate(kept["labels"], kept["probabilities"], names)
         metrics |= {f"{split}_{name}": getattr(found, name) for name in OF_SPLIT[split]}
     epochs = stored.history().epochs

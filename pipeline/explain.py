@@ -2,17 +2,17 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, tee
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from pipeline.config import PATHS, check_figures
-from pipeline.errors import PipelineError, one_line_errors
+from pipeline.config import CONF, check_figures
+from pipeline.errors import one_line_errors
 from pipeline.reload import reload
-
-CONF = Path(__file__).parents[1] / "conf"
+from pipeline.stored_runs import add_options, as_options, given
 
 
 def main() -> None:
@@ -20,15 +20,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.explain", description="Draw figures of a finished run, without training."
     )
-    parser.add_argument("run", help="id of the run")
+    parser.add_argument("run", help="id of the run, its beginning, or its name")
     parser.add_argument(
         "overrides",
         nargs="*",
         help="figures=barcodes, figures=[kernels,mistakes], figures.feature_maps.classes=[3]; default: figures=all; "
         "dataset.path=... where the data lies elsewhere now",
     )
-    parser.add_argument("--store", default="mlruns", help="folder of the tracking store (default: %(default)s)")
-    parser.add_argument("--uri", help="address of an MLflow server, in place of the store")
+    add_options(parser)
     parser.add_argument(
         "--output", help="a folder for the PNGs and the page; without it, the run in MLflow gets what it lacks"
     )
@@ -39,13 +38,7 @@ def main() -> None:
 
 def explain(run_id: str, overrides: Sequence[str], store: str, uri: str | None, output: str | None) -> None:
     """Raises PipelineError for what is no figure, a run that can't be read, data that isn't what it was trained on."""
-    paths = {}
-    for word in overrides:
-        key, _, value = word.partition("=")
-        if key in [f"dataset.{each}" for each in PATHS]:
-            paths[key] = value
-        elif key != "figures" and not key.startswith("figures."):
-            raise PipelineError(f"{word}: the run is what it is; figures=... and dataset.path=... can be chosen")
+    paths = given(overrides, "figures")
     figures = chosen_figures([word for word in overrides if word.startswith("figures")])
     here, folder = Path.cwd(), Path(output).resolve() if output is not None else None
 
@@ -55,7 +48,10 @@ def explain(run_id: str, overrides: Sequence[str], store: str, uri: str | None, 
     with open_run(run_id, store, uri) as stored:
         run = reload(stored, here, paths)
         drawn, told = tee(gallery.draw(figures, run))
-        page = report.tell(run, chain(told, stored.figures()), stored.origin)
+        origin = replace(stored.origin, found_by=as_options(store, uri))
+        page = report.tell(run, chain(told, stored.figures()), origin)
+        if folder is None and report.NAME in stored.artifacts:
+            page = iter(())  # it stays
         for name, content in chain(drawn, page):
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +62,7 @@ def explain(run_id: str, overrides: Sequence[str], store: str, uri: str | None, 
             else:
                 print(f"{name}: is there already and stays; --output folder draws it anew", flush=True)
     if uri is None and folder is None:
-        print(f"look at them:  python -m pipeline.ui {run_id}" + (f" --store {store}" if store != "mlruns" else ""))
+        print(f"look at them:  python -m pipeline.ui {run_id}{as_options(store, uri)}")
 
 
 def chosen_figures(overrides: Sequence[str]) -> DictConfig:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError, one_line_errors
 from pipeline.progress import counted
+from pipeline.stored_runs import add_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +44,7 @@ def main() -> None:
         nargs="*",
         help="ids, beginnings of ids, names, or filters such as \"params.model = 'cnn'\"; default: all runs",
     )
-    parser.add_argument("--store", default="mlruns", help="folder of the tracking store (default: %(default)s)")
-    parser.add_argument("--uri", help="address of an MLflow server, in place of the store")
+    add_options(parser)
     parser.add_argument("--output", default=".", help="the folder for the two files (default: this one)")
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     chosen = parser.parse_args()

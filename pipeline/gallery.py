@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
 from pipeline import interpret
-from pipeline.contracts import Dataset, Evaluation, History, Split
+from pipeline.contracts import SPLIT_NAMES, Dataset, Evaluation, History, Split
 from pipeline.errors import first_line
 from pipeline.evaluation import calibrate
 from pipeline.figures import barcodes as barcode_figures
@@ -21,7 +21,6 @@ from pipeline.figures import curves as curve_figures
 from pipeline.figures import feature_maps as feature_map_figures
 from pipeline.figures import kernels as kernel_figures
 
-SPLIT_NAMES = {"val": "validation", "test": "test"}
 CODED = 50  # images of each class that the barcodes' average and distances are of, as in the notebook they come from
 
 Named = Iterator[tuple[str, Figure]]

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pipeline import pictures
 from pipeline.errors import PipelineError, one_line_errors
+from pipeline.stored_runs import add_options
 
 MOST_COLUMNS = 12  # of classes
 SUFFIXES = (".png", ".pdf", ".svg", ".jpg")
@@ -21,10 +22,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.predict", description="Predict the classes of pictures with the model of a run."
     )
-    parser.add_argument("run", help="id of the run")
+    parser.add_argument("run", help="id of the run, its beginning, or its name")
     parser.add_argument("pictures", nargs="+", help="PNG, JPEG, ...: any size, dark on light or light on dark, photos")
-    parser.add_argument("--store", default="mlruns", help="folder of the tracking store (default: %(default)s)")
-    parser.add_argument("--uri", help="address of an MLflow server, in place of the store")
+    add_options(parser)
     parser.add_argument(
         "--output", default="predictions.png", help="the figure; no file is overwritten (default: %(default)s)"
     )

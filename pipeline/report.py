@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -44,7 +43,6 @@ def tell(run: Finished, figures: Iterable[tuple[str, bytes]], origin: Origin) ->
             choices=headline(run.cfg),
             interval=_interval(run),
             classes=_classes(run),
-            where=_where(run.cfg.tracking),
             config=OmegaConf.to_yaml(run.cfg, resolve=True),
         )
         yield NAME, page.encode()
@@ -101,10 +99,3 @@ def _classes(run: Finished) -> list[dict[str, Any]]:
         rows.append(row)
     worst = sorted(rows, key=lambda row: row["f1"])[:MOST_CLASSES]
     return [row for row in rows if row in worst]
-
-
-def _where(tracking: DictConfig) -> str:
-    """What the commands need to find the run."""
-    if tracking.uri:
-        return f" --uri {quote(tracking.uri)}"
-    return f" --store {quote(tracking.store)}" if tracking.store != "mlruns" else ""

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.config import PATHS
 from pipeline.errors import PipelineError, one_line_errors
+from pipeline.stored_runs import add_options, given
 
 if TYPE_CHECKING:
     from pipeline.agreement import Agreement
@@ -48,7 +48,11 @@ def main() -> None:
         "GPU, the accuracies of all epochs and the share of images with another class must lie within the tolerance.",
     )
     parser.add_argument("run", help="id of the run, the beginning of it, or its name")
-    parser.add_argument("overrides", nargs="*", help="dataset.path=... where the data lies elsewhere now")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        help="dataset.path=... where the data lies elsewhere now; device=... where that is another",
+    )
     parser.add_argument("--here", action="store_true", help="with the code as it is here, whatever the run's was")
     parser.add_argument(
         "--tolerance",
@@ -56,32 +60,24 @@ def main() -> None:
         help="what may differ; 0 asks for the same bits (default: 0 where that can be expected, else 0.01, which lies "
         "between another rounding and another seed)",
     )
-    parser.add_argument("--store", default="mlruns", help="folder of the tracking store (default: %(default)s)")
-    parser.add_argument("--uri", help="address of an MLflow server, in place of the store")
+    add_options(parser)
     chosen = parser.parse_intermixed_args()
     with one_line_errors():
-        paths = _paths(chosen.overrides)
+        changes = given(chosen.overrides, "device")
         if chosen.tolerance is not None and not 0 <= chosen.tolerance < 1:
             raise PipelineError(f"--tolerance {chosen.tolerance}: must be at least 0 and below 1")
-        sys.exit(not reproduce(chosen.run, paths, chosen.here, chosen.tolerance, chosen.store, chosen.uri))
-
-
-def _paths(overrides: Sequence[str]) -> dict[str, str]:
-    for word in overrides:
-        if word.partition("=")[0] not in [f"dataset.{key}" for key in PATHS]:
-            raise PipelineError(f"{word}: the run is what it is; dataset.path=... can be chosen")
-    return dict(word.split("=", 1) for word in overrides)
+        sys.exit(not reproduce(chosen.run, changes, chosen.here, chosen.tolerance, chosen.store, chosen.uri))
 
 
 def reproduce(
-    word: str, paths: Mapping[str, str], here: bool, tolerance: float | None, store: str, uri: str | None
+    word: str, changes: Mapping[str, str], here: bool, tolerance: float | None, store: str, uri: str | None
 ) -> bool:
     """Did it come out again? Raises PipelineError where the run, its code or its data can't be had."""
     from pipeline.tracking.stored import find_runs, open_run
 
     folder = Path.cwd()
     with open_run(word, store, uri) as stored:
-        recipe = _recipe(stored, folder, paths, store, uri)
+        recipe = _recipe(stored, folder, changes, store, uri)
     with _code(recipe, here) as code:
         again = _train(recipe, code)
     from pipeline.agreement import compare  # with all that figures need: not before the training has gone well
@@ -91,14 +87,15 @@ def reproduce(
         return _show(agreement, agreement.tolerance if tolerance is None else tolerance, recipe.run_id, again)
 
 
-def _recipe(stored: "StoredRun", folder: Path, paths: Mapping[str, str], store: str, uri: str | None) -> Recipe:
+def _recipe(stored: "StoredRun", folder: Path, changes: Mapping[str, str], store: str, uri: str | None) -> Recipe:
     from pipeline.reload import find_files
     from pipeline.tracking.git import UNCOMMITTED
 
     if "predictions_val.npz" not in stored.artifacts:
         raise PipelineError(f"{stored.run_id}: has no stored predictions; there is nothing to compare with")
     cfg, tags = stored.config, stored.run.data.tags
-    find_files(cfg, folder, paths)
+    find_files(cfg, folder, changes)
+    cfg.device = changes.get("device", cfg.device)
     cfg.observers = []
     cfg.tracking = {
         "name": "mlflow",

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.config import PATHS, check, recipe
+from pipeline.config import CONF, PATHS, check, recipe
 from pipeline.errors import PipelineError, one_line_errors
-from pipeline.explain import CONF
 from pipeline.reload import load
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import gallery
+from pipeline.config import CONF
 from pipeline.errors import PipelineError
-from pipeline.explain import CONF, chosen_figures
+from pipeline.explain import chosen_figures
 from pipeline.reload import reload
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import sweeps.report as reports
-from pipeline.config import trained
+from pipeline.config import CONF, trained
 from pipeline.errors import PipelineError
 from sweeps import best, publish, slots, space, study, trial
 from sweeps.contracts import Summary
@@ -30,7 +30,6 @@ from sweeps.loop import Plan
 from sweeps.sweep import make_plan, places_of
 from sweeps.view import span
 
-CONF = Path(__file__).parents[1] / "conf"
 STUDIES = "studies.db"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
+from omegaconf import OmegaConf
 from optuna.study import Study
 
 from pipeline import pages
@@ -33,7 +34,7 @@ def write(folder: Path, summary: Summary, opened: Study, plan: Plan) -> list[str
         (folder / "best_config.yaml").write_text(found.config)
         (folder / "best_command.txt").write_text(f"{found.command}\n")
     try:
-        (folder / PAGE).write_text(_page(folder, summary, plan, places, found))
+        (folder / PAGE).write_text(_page(folder, summary, plan, places, found), encoding="utf-8")
     except Exception as error:  # not worth the rest
         print(f"{PAGE}: could not be written, {type(error).__name__}: {first_line(error)}", flush=True)
     return sorted(path.name for path in folder.iterdir())
@@ -81,8 +82,9 @@ def _best_by(objective: int, summary: Summary) -> str:
 
 
 def _promote(plan: Plan) -> str | None:
-    """The command; None for a study that is not kept."""
-    if plan.settings.storage is None:
+    """The command; None for a study that is not kept, whose runs are not in MLflow, or whose data has no test split."""
+    tracked = OmegaConf.select(plan.base, "tracking.name") == "mlflow"
+    if plan.settings.storage is None or not tracked or OmegaConf.select(plan.base, "dataset.split.test") == 0:
         return None
     return f"python -m sweeps promote {quote(plan.name)}{report.where(plan)}"
 

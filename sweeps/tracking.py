@@ -85,10 +85,11 @@ def parent(config: DictConfig, plan: Plan, study: Study) -> Iterator[ParentRun |
     found = _runs(client, f"tags.kind = 'sweep' and tags.sweep = '{plan.name}'")
     run_id = found[0].info.run_id if found else _create(client, experiment_id, config, plan)
     client.update_run(run_id, status="RUNNING")
-    _prepare_views(client, client.get_run(run_id))
+    client.set_tag(run_id, "objective", _objective(plan))
     run = ParentRun(client, run_id, _around(config), plan, study)
     status, state = "FAILED", "failed"
     try:
+        _prepare_views(client, client.get_run(run_id))
         yield run
         status, state = "FINISHED", "complete"
     except SystemExit:
@@ -162,14 +163,18 @@ def _create(client: "MlflowClient", experiment_id: str, config: DictConfig, plan
     tags = {"kind": "sweep", "sweep": plan.name, "mlflow.source.name": "pipeline.train", "mlflow.source.type": "LOCAL"}
     commit = git.commit()
     tags |= {"git_commit": commit} if commit else {}
-    aims = zip(plan.settings.directions, plan.about["objectives"], strict=True)
-    tags["objective"] = ", ".join(f"{direction} {name}" for direction, name in aims)
     run_id = client.create_run(experiment_id, run_name=plan.name, tags=tags).info.run_id
     swept = describe(plan.space)
     base = {key: value for key, value in headline(plan.base).items() if key not in swept}
     spaces = {f"swept/{UNFIT.sub(' ', name).strip(' _')}": text for name, text in swept.items()}
     client.log_batch(run_id, params=[Param(key, str(value)) for key, value in (base | spaces).items()])
     return run_id
+
+
+def _objective(plan: Plan) -> str:
+    """`maximize best_val_accuracy`, of several one after the other."""
+    aims = zip(plan.settings.directions, plan.about["objectives"], strict=True)
+    return ", ".join(f"{direction} {name}" for direction, name in aims)
 
 
 def _prepare_views(client: "MlflowClient", parent: "Run") -> None:

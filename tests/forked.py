@@ -37,5 +37,8 @@ def _main(module: str, arguments: tuple[str, ...], cwd: Path, out: Path, err: Pa
     sys.argv = [module, *arguments]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except Exception:
+        sys.excepthook(*sys.exc_info())  # as the interpreter ends; multiprocessing has its own words
+        sys.exit(1)
     finally:
         atexit._run_exitfuncs()  # which a forked process would leave out

@@ -127,7 +127,7 @@ def test_explain_draws_into_a_folder_the_digits_and_layers_that_are_asked_for(
         (("figures.samples.per_class=0",), "error: figures.samples.per_class=0: must be a whole number of at least 1"),
         (("figures.kernels.layers=conv1",), "error: figures.kernels.layers=conv1: must be null or a list: [a,b]"),
         (("figuresx=1",), "error: figuresx=1: the run is what it is"),
-        (("epochs=3",), "error: epochs=3: the run is what it is; figures=... and dataset.path=... can be chosen"),
+        (("epochs=3",), "error: epochs=3: the run is what it is; what can be given is figures=..., dataset.path=..."),
         (("figures.curves.color=red",), "error: figures.curves.color: no such key"),
         ((), "error: 0123abcd: no such run in "),
     ],

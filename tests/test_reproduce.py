@@ -202,7 +202,10 @@ def test_what_cannot_be_repeated_is_one_line_and_no_run(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("--here", "epochs=3"), "error: epochs=3: the run is what it is; dataset.path=... can be chosen\n"),
+        (
+            ("--here", "epochs=3"),
+            "error: epochs=3: the run is what it is; what can be given is device=..., dataset.path=..., dataset.test_path=...\n",
+        ),
         (("--tolerance", "1.5"), "error: --tolerance 1.5: must be at least 0 and below 1\n"),
     ],
 )

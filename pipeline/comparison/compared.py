@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from pipeline.comparison.runs import SPLITS, Configuration, Run, replicates
+from pipeline.comparison.runs import Configuration, Run, replicates
 from pipeline.comparison.settings import Setting, settings
 from pipeline.comparison.significance import LEVEL, Difference, difference, holm
+from pipeline.contracts import SPLIT_NAMES
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -58,7 +59,7 @@ def compare(runs: Sequence[Run], against_best: bool, split: str | None = None) -
     alone = len(groups) == 1
     if alone:
         groups = [[run] for run in runs]
-    split = split or max(SPLITS, key=lambda each: sum(run.answers(each) for run in runs))
+    split = split or max(SPLIT_NAMES, key=lambda each: sum(run.answers(each) for run in runs))
     found = [Configuration("", tuple(group)) for group in groups]
     if against_best:
         sizes = Counter(each.data for each in found)
@@ -105,7 +106,7 @@ def _notes(found: Sequence[Configuration], split: str) -> Iterator[str]:
     runs = [run for each in found for run in each.runs]
     without = [f"{run.name} ({run.run_id[:8]}, {run.state})" for run in runs if split not in run.predicted]
     if without:
-        what = f"No predictions of the {SPLITS[split]} split, so configuration, metrics and curves alone"
+        what = f"No predictions of the {SPLIT_NAMES[split]} split, so configuration, metrics and curves alone"
         yield f"{what}: {', '.join(without)}."
     if trained := [each.label for each in found if each.runs[0].recipe["train_on"] == "train_val"]:
         yield (

@@ -12,6 +12,7 @@ from PIL import Image
 from pipeline.comparison import text
 from pipeline.comparison.compared import Comparison, verdict
 from pipeline.comparison.runs import Configuration
+from pipeline.contracts import SPLIT_NAMES
 from pipeline.figures import comparison as figures
 from pipeline.pages import data_uri, picture, render
 
@@ -81,7 +82,7 @@ def _matrices(comparison: Comparison) -> Iterator[Markup]:
     if not first.answering(split):
         return
     names, counts = first.answering(split)[0].class_names, first.confusion(split)
-    subtitle = f"{text.SPLITS[split]} split" + (", mean of the seeds" if len(first.answering(split)) > 1 else "")
+    subtitle = f"{SPLIT_NAMES[split]} split" + (", mean of the seeds" if len(first.answering(split)) > 1 else "")
     yield picture(figures.confusion(counts, names, f"{first.label}: confusion", subtitle))
     tested = [each for each in comparison.configurations if each.label in comparison.differences]
     changes = {each.label: each.confusion(split) - counts for each in tested[: MOST_MATRICES - 1]}

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.config import recipe
+from pipeline.contracts import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from pipeline.tracking.stored import StoredRun
 
-SPLITS = {"val": "validation", "test": "test"}
 NOT_LEARNED = ("evaluate", "objective")  # what a sweep asks of its trials: the model comes out the same
 
 
@@ -105,7 +105,7 @@ def spread(values: Sequence[float]) -> tuple[float, float | None] | None:
 def read(run: "StoredRun") -> Run:
     """What a comparison needs of a run that has a configuration."""
     plain = recipe(run.config)
-    kept = {split: arrays for split in SPLITS if (arrays := run.arrays(f"predictions_{split}.npz"))}
+    kept = {split: arrays for split in SPLIT_NAMES if (arrays := run.arrays(f"predictions_{split}.npz"))}
     classes = max((arrays["probabilities"].shape[1] for arrays in kept.values()), default=0)
     seen = run.json("input.json") or {}
     tags = run.run.data.tags

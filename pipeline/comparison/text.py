@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.comparison.compared import Comparison, verdict
-from pipeline.comparison.runs import SPLITS, Configuration, spread
+from pipeline.comparison.runs import Configuration, spread
 from pipeline.comparison.settings import ABSENT
 from pipeline.comparison.significance import Difference
+from pipeline.contracts import SPLIT_NAMES
 
 LONGEST_NAME = 34
 
@@ -66,7 +67,7 @@ def replicated(comparison: Comparison) -> bool:
 
 def headlines(comparison: Comparison, few: bool) -> list[Row]:
     """What came out, for the terminal; the shortest of it where many configurations have a row each."""
-    groups, split, first = comparison.configurations, SPLITS[comparison.split], comparison.reference.label
+    groups, split, first = comparison.configurations, SPLIT_NAMES[comparison.split], comparison.reference.label
     rows = [Row("seed", [seeds(each) for each in groups])]
     if few:
         rows += [row for row in results(comparison) if row.headline]
@@ -186,7 +187,7 @@ def p_value(found: Difference) -> str:
 
 def sentences(comparison: Comparison) -> Iterator[str]:
     """Is it better? One sentence for each other configuration while they are few, else one for each verdict."""
-    first, split = comparison.reference.label, SPLITS[comparison.split]
+    first, split = comparison.reference.label, SPLIT_NAMES[comparison.split]
     if not comparison.differences:
         yield f"Nothing could be tested against {first}."
     elif len(comparison.differences) <= 3:
@@ -216,7 +217,7 @@ def method(comparison: Comparison) -> str:
             "interval where they are few), so this speaks of these very models; several seeds of each would speak of "
             "the configurations"
         )
-    said = f"Tested on the {images:,} images of the {SPLITS[split]} split, one by one: {how}."
+    said = f"Tested on the {images:,} images of the {SPLIT_NAMES[split]} split, one by one: {how}."
     if comparison.tests > 1:
         said += f" p is corrected for {comparison.tests} tests (Holm), the intervals, 95 % each, are not."
     if comparison.against_best and comparison.tests > 1:

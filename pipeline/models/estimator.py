@@ -72,7 +72,7 @@ def count_weights(model: Pipeline) -> int:
 
 def layers(model: Pipeline) -> list[Layer]:
     """The scaling and the estimator."""
-    scaling, fitted = model[0], model[-1]
+    scaling, fitted = model[-2], model[-1]
     return [
         Layer("scaling", type(scaling.estimator).__name__, (scaling.n_features_in_,), 0),
         Layer("estimator", type(fitted).__name__, (len(fitted.classes_),), count_weights(model)),

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline import environment
 from pipeline.contracts import Dataset, Origin
 from pipeline.errors import PipelineError, first_line
+from pipeline.stored_runs import as_options
 from pipeline.tracking import git
 from pipeline.tracking.model import save
 from pipeline.tracking.params import headline
@@ -79,14 +81,15 @@ class MlflowTracker:
     def opened_by(self) -> str:
         uri, store = self.cfg.tracking.uri, self.cfg.tracking.store
         if uri is None:
-            return f"python -m pipeline.ui {self.run_id}" + (f" --store {store}" if store != "mlruns" else "")
+            return f"python -m pipeline.ui {self.run_id}{as_options(store, uri)}"
         if uri.startswith("http"):
             return f"{uri.rstrip('/')}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
         return f"mlflow ui --backend-store-uri {uri}"
 
     @property
     def origin(self) -> Origin:
-        return StoredRun(self.client, self.client.get_run(self.run_id)).origin
+        tracking, stored = self.cfg.tracking, StoredRun(self.client, self.client.get_run(self.run_id))
+        return replace(stored.origin, found_by=as_options(tracking.store, tracking.uri))
 
     def log_setting(self) -> None:
         """What is known before training: parameters, configuration, versions and machine, data, uncommitted code."""

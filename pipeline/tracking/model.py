@@ -1,7 +1,6 @@
 """A trained model as a folder in MLflow's format, which its server serves. Reading one back runs no code of its own."""
 
 import json
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -11,6 +10,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from pipeline.contracts import Dataset
+from pipeline.environment import installed
 from pipeline.errors import PipelineError, first_line
 
 SAVED_WITH = {"network": ("keras", "tensorflow", "numpy"), "estimator": ("scikit-learn", "skops", "numpy")}
@@ -50,7 +50,7 @@ def save(model: Any, family: str, dataset: Dataset, run_id: str, folder: Path) -
             "class_names": [str(name) for name in dataset.class_names],
             "example_label": str(dataset.class_names[dataset.val.labels[0]]),
         },
-        "pip_requirements": [f"{name}=={found}" for name in SAVED_WITH[family] if (found := _version(name))],
+        "pip_requirements": [f"{name}=={found}" for name in SAVED_WITH[family] if (found := installed(name))],
     }
     (_save_network if family == "network" else _save_estimator)(model, dataset, settings)
     serving = folder / "serving_input_example.json"
@@ -118,10 +118,3 @@ def _signature(dataset: Dataset, probabilities: str | None) -> ModelSignature:
     else:
         gives = TensorSpec(np.dtype("int64"), (-1,))
     return ModelSignature(inputs=Schema([takes]), outputs=Schema([gives]))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

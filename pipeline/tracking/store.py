@@ -98,7 +98,8 @@ def _check(folder: Path) -> None:
     if not any(MIGRATIONS.glob(f"{schema}_*.py")):
         raise PipelineError(f"{file}: is of a newer MLflow than {mlflow.__version__}; pip install --upgrade mlflow")
     for place in places:
-        if place.parts[1:2] == ("artifacts",) and place.parts[0] != folder.name:
+        ours = len(place.parts) == 3 and place.parts[1] == "artifacts" and not place.is_absolute()
+        if ours and ":" not in place.parts[0] and place.parts[0] != folder.name:
             raise PipelineError(f"{folder}: its artifacts are known as {place.parent}; name it {place.parts[0]} again")
 
 

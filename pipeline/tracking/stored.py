@@ -75,14 +75,14 @@ def _named(client: MlflowClient, word: str, where: str) -> list[Run]:
 
 def matching(client: MlflowClient, word: str, where: str) -> list[Run]:
     """Runs and sweeps, at least one of them."""
-    if re.search(r"[=<>]|\bI?LIKE\b|\bIN\b", word):
+    found = _by_id(client, word) or ([] if "'" in word else search(client, f"attributes.run_name = '{word}'"))
+    if not found and re.search(r"[=<>]|\b(LIKE|ILIKE|IN)\b", word, re.IGNORECASE):
         try:
             found = search(client, word)
         except MlflowException as error:
-            raise PipelineError(f"{word}: is no filter that MLflow takes: {first_line(error)}") from None
-    else:
-        found = _by_id(client, word) or search(client, f"attributes.run_name = {_quoted(word)}")
-        found = found or [run for run in search(client, "") if len(word) >= 4 and run.info.run_id.startswith(word)]
+            raise PipelineError(f"{word}: no run has this name, and as a filter: {first_line(error)}") from None
+    if not found and re.fullmatch(r"[0-9a-f]{4,}", word):
+        found = [run for run in search(client, "") if run.info.run_id.startswith(word)]
     if not found:
         raise PipelineError(f"{word}: no such run in {where}")
     return found
@@ -104,10 +104,6 @@ def search(client: MlflowClient, query: str, most: int = 50_000) -> list[Run]:
     """The latest first."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     return list(client.search_runs(experiments, query, max_results=most, order_by=["attributes.start_time DESC"]))
-
-
-def _quoted(word: str) -> str:
-    return f'"{word}"' if "'" in word else f"'{word}'"
 
 
 @contextmanager
