@@ -50,8 +50,6 @@ def explain(run_id: str, overrides: Sequence[str], store: str, uri: str | None, 
         drawn, told = tee(gallery.draw(figures, run))
         origin = replace(stored.origin, found_by=as_options(store, uri))
         page = report.tell(run, chain(told, stored.figures()), origin)
-        if folder is None and report.NAME in stored.artifacts:
-            page = iter(())  # it stays
         for name, content in chain(drawn, page):
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)

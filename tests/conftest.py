@@ -25,8 +25,16 @@ TOY = Path(__file__).parent / "sweeps" / "toy"
 TINY = ("dataset.limit=500", "dataset.split.val=100", "dataset.split.test=100", "epochs=2")
 
 
-def command(*arguments: str, cwd: Path, module: str = "pipeline.train") -> subprocess.CompletedProcess:
-    """`python -m pipeline.train ...` as a person runs it, in the folder cwd."""
+def command(
+    *arguments: str, cwd: Path, module: str = "pipeline.train", fresh: bool = False
+) -> subprocess.CompletedProcess:
+    """`python -m pipeline.train ...` as a person runs it, in the folder cwd.
+
+    fresh: with imports of its own, where the environment or the folder has a say in them; that takes twice as long.
+    """
+    if fresh:
+        words = [sys.executable, "-m", module, *arguments]
+        return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=300)
     return forked.run(module, *arguments, cwd=cwd)
 
 

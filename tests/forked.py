@@ -21,7 +21,7 @@ def run(module: str, *arguments: str, cwd: Path, timeout: float = 300) -> subpro
         out, err = Path(folder) / "out", Path(folder) / "err"
         with quiet_start():  # of the process with the imports; this one's own output goes to its files
             forkserver.ensure_running()
-        process = _context.Process(target=_main, args=(module, arguments, cwd, out, err))
+        process = _context.Process(target=_main, args=(module, arguments, cwd, dict(os.environ), out, err))
         process.start()
         process.join(timeout)
         if process.is_alive():
@@ -30,8 +30,12 @@ def run(module: str, *arguments: str, cwd: Path, timeout: float = 300) -> subpro
         return subprocess.CompletedProcess((module, *arguments), process.exitcode, out.read_text(), err.read_text())
 
 
-def _main(module: str, arguments: tuple[str, ...], cwd: Path, out: Path, err: Path) -> None:
+def _main(
+    module: str, arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], out: Path, err: Path
+) -> None:
     os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
     for descriptor, file in ((1, out), (2, err)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), descriptor)
     sys.argv = [module, *arguments]

@@ -57,7 +57,7 @@ def test_runs_that_cannot_be_compared_are_refused(store: Path, tmp_path: Path) -
         (["light", "nothing"], "nothing: no such run in "),
         (["light", deleted], f"{deleted}: was deleted"),
         (["light", foreign], f"light {foreign}: 2 runs, of which 1 have a config.yaml"),
-        (["params.model="], "params.model=: is no filter that MLflow takes"),
+        (["params.model="], "params.model=: no run has this name, and as a filter: "),
     ):
         with pytest.raises(PipelineError, match=re.escape(reason)):
             show(words, f"{store}/mlruns", uri=None, split=None, page=page)

@@ -169,7 +169,7 @@ def test_bad_input_is_one_line_before_anything_heavy_is_imported(arguments: str,
 
 def test_a_traceback_is_there_for_who_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    assert "Traceback" in command("epochs=0", cwd=tmp_path).stderr
+    assert "Traceback" in command("epochs=0", cwd=tmp_path, fresh=True).stderr
 
 
 @pytest.mark.parametrize("flag", [("--cfg", "job"), ("--help",), ("epochs=0",)])

@@ -73,7 +73,7 @@ def dirty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = clone(tmp_path_factory.mktemp("dirty") / "clone")
     file = folder / "pipeline" / "models" / "estimator.py"
     file.write_text(file.read_text().replace("rows(images))", "rows(images[:, ::-1]))"))
-    done = command(*QUICK, "tracking.run_name=changed", cwd=folder)
+    done = command(*QUICK, "tracking.run_name=changed", cwd=folder, fresh=True)
     assert done.returncode == 0, done.stderr
     subprocess.run(["git", "checkout", "-q", "."], cwd=folder, check=True)
     return folder
@@ -204,7 +204,8 @@ def test_what_cannot_be_repeated_is_one_line_and_no_run(
     [
         (
             ("--here", "epochs=3"),
-            "error: epochs=3: the run is what it is; what can be given is device=..., dataset.path=..., dataset.test_path=...\n",
+            "error: epochs=3: the run is what it is; what can be given is device=..., dataset.path=..., "
+            "dataset.test_path=...\n",
         ),
         (("--tolerance", "1.5"), "error: --tolerance 1.5: must be at least 0 and below 1\n"),
     ],

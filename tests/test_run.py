@@ -95,7 +95,7 @@ def test_a_store_that_is_no_database_is_named_and_left_as_it_is(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mlruns").mkdir()
     (tmp_path / "mlruns" / "mlflow.db").write_text("notes, not a database" * 100)
-    with pytest.raises(PipelineError, match="^tracking in mlruns: file is not a database$"):
+    with pytest.raises(PipelineError, match="mlruns/mlflow.db: file is not a database$"):
         run(configuration("dataset=digits", "model=softmax_regression", "epochs=1"))
     assert (tmp_path / "mlruns" / "mlflow.db").read_text().startswith("notes")
 
