@@ -93,6 +93,7 @@ def test_a_runs_numbers_and_figures_as_files(tmp_path: Path, monkeypatch: pytest
     [epoch] = csv.DictReader((folder / "curves.csv").open())
     assert float(epoch["val_accuracy"]) == metrics["val_accuracy"]
     assert {file.name for file in (folder / "figures").iterdir()} == {"curves.png", "confusion_matrix.png"}
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
 
 
 def test_data_is_described_without_training(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from pipeline.errors import PipelineError
 from pipeline.tracking.addresses import pages
+from pipeline.tracking.stored import find_runs
 
 
 @pytest.fixture
@@ -99,3 +100,26 @@ def test_a_renamed_store_is_told_its_name(store: Path) -> None:
     renamed = store.rename(store.with_name("runs"))
     with pytest.raises(PipelineError, match="runs: its artifacts are known as mlruns/artifacts; name it mlruns again"):
         pages(str(renamed), None)
+
+
+@pytest.mark.parametrize("place", ["/artifacts/1", "s3://artifacts/1"])
+def test_artifacts_that_lie_elsewhere_are_no_renamed_store(store: Path, run_id: str, place: str) -> None:
+    with closing(sqlite3.connect(store / "mlflow.db")) as database, database:
+        database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = 1", (place,))
+    [(title, _)] = pages(str(store), run_id)
+    assert title == "cnn_dropout adam seed 0"
+
+
+def test_a_name_comes_before_a_filter(store: Path) -> None:
+    created = client(store).create_run("1", run_name="bs=32", tags={"kind": "run"}).info.run_id
+    with find_runs(["bs=32"], str(store)) as found:
+        assert [run.run_id for run in found] == [created]
+    with find_runs(["attributes.run_name like 'bs%'"], str(store)) as found:
+        assert [run.run_id for run in found] == [created]
+
+
+def test_the_views_of_all_experiments_are_brought_up_to_date(store: Path) -> None:
+    other = client(store).create_experiment("other")
+    client(store).create_run(other, tags={"kind": "run"})
+    pages(str(store), "cnn_dropout adam seed 0")
+    assert "mlflow.sharedViewState.sweepline-leaderboard" in client(store).get_experiment(other).tags
