@@ -4,8 +4,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    import keras
 
 
 def prepare(device: str, precision: str, seed: int) -> None:
@@ -37,6 +41,26 @@ def jit_compile() -> str | bool:
     import tensorflow as tf
 
     return "auto" if tf.config.get_visible_devices("GPU") else False
+
+
+def has_fused_batch_normalization(layer: "keras.layers.BatchNormalization") -> bool:
+    """Whether TensorFlow computes what this layer asks for as one operation."""
+    import keras
+
+    is_usual = layer.center and layer.scale and layer.trainable and not layer.renorm and not layer.synchronized
+    is_by_channel = len(layer.input.shape) == 4 and layer.axis in (-1, 3)
+    return keras.backend.backend() == "tensorflow" and is_usual and is_by_channel
+
+
+def fused_batch_normalization(images: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """Of one batch (n, height, width, channels): (normalized, mean, variance by channel)."""
+    import tensorflow as tf
+
+    normalized, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=images, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon, is_training=True
+    )
+    count = tf.cast(tf.size(images) // tf.size(mean), variance.dtype)
+    return normalized, mean, variance * (count - 1) / count  # it gives the unbiased estimate
 
 
 def gpus_in_use() -> list[str]:

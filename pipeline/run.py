@@ -27,7 +27,7 @@ def run(cfg: DictConfig) -> Outcome:
         device.prepare(cfg.device, cfg.precision, cfg.seed)
     family, trainer = models.family(cfg.model.family), training.family(cfg.model.family)
     model = family.build(cfg, dataset)
-    trainer.prepare(model, dataset, cfg)
+    prepared = trainer.prepare(model, dataset, cfg)
     observers = [instantiate(node) for node in cfg.observers]
     summary.announce(cfg, dataset, family.count_weights(model))
 
@@ -37,7 +37,7 @@ def run(cfg: DictConfig) -> Outcome:
         if kernels_before:
             tracker.log_arrays(kernels_before, "kernels_before.npz")
         tracker.log_images(_kernels_by_layer(model), step=0)
-        history = trainer.fit(model, dataset, cfg, [_epoch_logger(tracker, model), *observers])
+        history = trainer.fit(prepared, dataset, cfg, [epoch_logger(tracker, model), *observers])
         totals = _totals(history, cfg, dataset, family.count_weights(model))
         tracker.log_metrics(totals)
         if history.stopped_by_observer:
@@ -69,7 +69,7 @@ def run(cfg: DictConfig) -> Outcome:
     return outcome
 
 
-def _epoch_logger(tracker: Tracker, model: Any) -> Observer:
+def epoch_logger(tracker: Tracker, model: Any) -> Observer:
     """The first observer: logs an epoch's metrics and kernels, as soon as they are known."""
 
     def log_epoch(epoch: int, metrics: dict[str, float]) -> None:

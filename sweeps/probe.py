@@ -17,13 +17,13 @@ def probe(cfg: DictConfig) -> float:
         device.prepare(cfg.device, cfg.precision, cfg.seed)
     model = models.family(cfg.model.family).build(cfg, dataset)
     trainer = training.family(cfg.model.family)
-    trainer.prepare(model, dataset, cfg)
+    prepared = trainer.prepare(model, dataset, cfg)
     if cfg.model.family != "network":
-        return trainer.fit(model, dataset, cfg, []).seconds
+        return trainer.fit(prepared, dataset, cfg, []).seconds
     images, labels = dataset.train.images[: cfg.batch_size], dataset.train.labels[: cfg.batch_size]
-    model.train_on_batch(images, labels)  # building and tracing
+    prepared.train_on_batch(images, labels)  # building and tracing
     steps, began = 0, time.perf_counter()
     while time.perf_counter() - began < SECONDS:
-        model.train_on_batch(images, labels)
+        prepared.train_on_batch(images, labels)
         steps += 1
     return (time.perf_counter() - began) / steps * math.ceil(len(dataset.train) / cfg.batch_size)

@@ -7,7 +7,7 @@ from types import ModuleType
 def family(name: str) -> ModuleType:
     """The module of a family, imported only now. It has
 
-    prepare(model, dataset, cfg), which refuses settings that can't work, before anything is logged, and then
-    fit(model, dataset, cfg, observers) -> History.
+    prepare(model, dataset, cfg) -> what is trained; refuses settings that can't work, before anything is logged;
+    fit(prepared, dataset, cfg, observers) -> History.
     """
     return import_module(f"pipeline.training.{name}")

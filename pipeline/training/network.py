@@ -14,22 +14,31 @@ from pipeline import device
 from pipeline.contracts import Dataset, History, Observer
 from pipeline.errors import DivergedError, PipelineError, first_line
 from pipeline.progress import Progress
+from pipeline.training.lean import lean
+
+STEPS_AT_ONCE = 20  # of training, between two looks at the loss: each look waits for the step before it
 
 
-def prepare(model: keras.Model, dataset: Dataset, cfg: DictConfig) -> None:
-    """Compile. Raises PipelineError for a batch larger than the training split, and for what Keras refuses."""
+def prepare(model: keras.Model, dataset: Dataset, cfg: DictConfig) -> keras.Model:
+    """What fit trains: a compiled network with the variables of model.
+
+    Raises PipelineError for a batch larger than the training split, and for what Keras refuses.
+    """
     if cfg.batch_size > len(dataset.train):
         raise PipelineError(f"batch_size={cfg.batch_size}: the training split has {len(dataset.train)} images")
-    model.compile(
-        optimizer=_optimizer(cfg, _steps(dataset, cfg) * cfg.epochs),
+    prepared = lean(model)
+    prepared.compile(
+        optimizer=optimizer(cfg, _steps(dataset, cfg) * cfg.epochs),
         loss=keras.losses.SparseCategoricalCrossentropy(),
         metrics=["accuracy"],
+        steps_per_execution=STEPS_AT_ONCE,
         jit_compile=device.jit_compile(),
     )
+    return prepared
 
 
-def fit(model: keras.Model, dataset: Dataset, cfg: DictConfig, observers: Sequence[Observer]) -> History:
-    """Train a prepared model; each observer is called after each epoch and may stop the training.
+def fit(prepared: keras.Model, dataset: Dataset, cfg: DictConfig, observers: Sequence[Observer]) -> History:
+    """Each observer is called after each epoch and may stop the training.
 
     Raises DivergedError where the loss is no longer finite.
     """
@@ -39,7 +48,7 @@ def fit(model: keras.Model, dataset: Dataset, cfg: DictConfig, observers: Sequen
         if cfg.repeat > 1:
             images, labels = (np.concatenate([part] * cfg.repeat) for part in (images, labels))
         started = time.perf_counter()
-        model.fit(
+        prepared.fit(
             images,
             labels,
             batch_size=cfg.batch_size,
@@ -63,7 +72,8 @@ def _steps(dataset: Dataset, cfg: DictConfig) -> int:
     return math.ceil(len(dataset.train) * cfg.repeat / cfg.batch_size)
 
 
-def _optimizer(cfg: DictConfig, steps: int) -> keras.optimizers.Optimizer:
+def optimizer(cfg: DictConfig, steps: int) -> keras.optimizers.Optimizer:
+    """Raises PipelineError for what Keras refuses. steps: of the whole run."""
     try:
         schedule = instantiate(_without_name(cfg.schedule), learning_rate=cfg.optimizer.learning_rate, steps=steps)
     except InstantiationException as error:

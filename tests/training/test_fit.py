@@ -20,9 +20,8 @@ SMALL = ("dataset=digits", "model=mlp", "epochs=4")
 def fit(cfg: DictConfig, *observers: Observer) -> tuple[keras.Model, History]:
     device.prepare(cfg.device, cfg.precision, cfg.seed)
     data = datasets.load(cfg.dataset)
-    model = network.build(cfg, data)
-    training.prepare(model, data, cfg)
-    return model, training.fit(model, data, cfg, observers)
+    prepared = training.prepare(network.build(cfg, data), data, cfg)
+    return prepared, training.fit(prepared, data, cfg, observers)
 
 
 def test_the_same_seed_gives_the_same_numbers_bit_for_bit() -> None:
