@@ -1,6 +1,6 @@
 """Images a second of training, beside plain Keras: the same models, data, batches; epochs alternate, in one process.
 
-Command: python benchmarks/fit.py [rounds] [overrides]      (default: 5 rounds of 15,000 digits; about 8 minutes on two cores)
+Command: python benchmarks/fit.py [rounds] [overrides]      (default: 5, each of 15,000 digits; about 8 minutes)
 Plain:   the configured network, `model.compile` and `model.fit` with validation, nothing logged.
 Ours:    what `pipeline.train` does in an epoch: the same network made lean, curves and kernel images logged to MLflow.
 Prints:  images a second of both, median of the rounds, and the ratio of each round: mean, lowest and highest.
@@ -27,6 +27,7 @@ CASES = [
     ("cnn_dropout", 64, "mixed_bfloat16"),
     *((model, 128, "float32") for model in ("mlp", "softmax", "small_and_strong")),
 ]
+LOSS = "sparse_categorical_crossentropy"
 AUGMENTED = {"barcode_cnn": ["augmentation=shift_rotate"], "small_and_strong": ["augmentation=handwriting"]}
 
 
@@ -40,12 +41,12 @@ def contestants(model: str, batch: int, precision: str, store: str, overrides: l
 
     device.prepare("cpu", "float32", cfg.seed)
     plain = network.build(cfg, dataset)
-    plain.compile(training.optimizer(cfg, 10_000), "sparse_categorical_crossentropy", ["accuracy"], jit_compile=False)
+    plain.compile(training.optimizer(cfg, 10_000)[0], LOSS, metrics=["accuracy"], jit_compile=False)
     validation = (dataset.val.images, dataset.val.labels)
 
     device.prepare("cpu", precision, cfg.seed)
     ours = network.build(cfg, dataset)
-    prepared = training.prepare(ours, dataset, cfg)
+    ours, prepared = training.prepare(ours, dataset, cfg)
 
     def fit_plain() -> float:
         began = time.perf_counter()

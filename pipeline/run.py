@@ -27,7 +27,7 @@ def run(cfg: DictConfig) -> Outcome:
         device.prepare(cfg.device, cfg.precision, cfg.seed)
     family, trainer = models.family(cfg.model.family), training.family(cfg.model.family)
     model = family.build(cfg, dataset)
-    prepared = trainer.prepare(model, dataset, cfg)
+    model, prepared = trainer.prepare(model, dataset, cfg)
     observers = [instantiate(node) for node in cfg.observers]
     summary.announce(cfg, dataset, family.count_weights(model))
 

@@ -17,7 +17,7 @@ def probe(cfg: DictConfig) -> float:
         device.prepare(cfg.device, cfg.precision, cfg.seed)
     model = models.family(cfg.model.family).build(cfg, dataset)
     trainer = training.family(cfg.model.family)
-    prepared = trainer.prepare(model, dataset, cfg)
+    _, prepared = trainer.prepare(model, dataset, cfg)
     if cfg.model.family != "network":
         return trainer.fit(prepared, dataset, cfg, []).seconds
     images, labels = dataset.train.images[: cfg.batch_size], dataset.train.labels[: cfg.batch_size]

@@ -18,7 +18,7 @@ from pipeline.progress import in_words, waiting
 MEASURED = 2_000  # nearest neighbors take as long for an image that they know as for a new one
 
 
-def prepare(model: Pipeline, dataset: Dataset, cfg: DictConfig) -> Pipeline:
+def prepare(model: Pipeline, dataset: Dataset, cfg: DictConfig) -> tuple[Pipeline, Pipeline]:
     """Raises PipelineError for a setting that the estimator refuses, and a limit that leaves out a class."""
     _limited(dataset.train, cfg)
     try:
@@ -26,7 +26,7 @@ def prepare(model: Pipeline, dataset: Dataset, cfg: DictConfig) -> Pipeline:
         getattr(model[-1], "_validate_params", lambda: None)()
     except ValueError as error:
         raise PipelineError(f"model={cfg.model.name}: {' '.join(str(error).split())}") from error
-    return model
+    return model, model
 
 
 def fit(model: Pipeline, dataset: Dataset, cfg: DictConfig, observers: Sequence[Observer]) -> History:

@@ -69,6 +69,10 @@ class _WithoutActivation(_Shorter):
 class _ByteDropout(_Shorter):
     """Four activations share one random word."""
 
+    def __init__(self, layer: keras.layers.Dropout) -> None:
+        super().__init__(layer)
+        self.dropped = keras.Variable(round(256 * layer.rate), dtype="float32", trainable=False)  # of 256
+
     def call(self, inputs: Any, training: bool = False) -> Any:
         if not training:
             return inputs
@@ -79,7 +83,7 @@ class _ByteDropout(_Shorter):
             (ops.shape(inputs)[0], -(-count // 4)), -(2**31), 2**31 - 1, "int32", self.layer.seed_generator
         )
         chances = ops.reshape(ops.view(words, "uint8")[:, :count], ops.shape(inputs))
-        dropped = round(256 * self.layer.rate)
+        dropped = ops.cast(self.dropped.value, "float32")
         kept = ops.cast(chances >= ops.cast(dropped, "uint8"), inputs.dtype)
         return inputs * (kept * ops.cast(256 / (256 - dropped), inputs.dtype))
 

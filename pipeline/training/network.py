@@ -8,33 +8,23 @@ import keras
 import numpy as np
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from keras.optimizers.schedules import LearningRateSchedule
 from omegaconf import DictConfig
 
-from pipeline import device
 from pipeline.contracts import Dataset, History, Observer
 from pipeline.errors import DivergedError, PipelineError, first_line
 from pipeline.progress import Progress
-from pipeline.training.lean import lean
-
-STEPS_AT_ONCE = 20  # of training, between two looks at the loss: each look waits for the step before it
+from pipeline.training import kept
 
 
-def prepare(model: keras.Model, dataset: Dataset, cfg: DictConfig) -> keras.Model:
-    """What fit trains: a compiled network with the variables of model.
+def prepare(model: keras.Model, dataset: Dataset, cfg: DictConfig) -> tuple[keras.Model, keras.Model]:
+    """(the network that will be trained, what fit takes).
 
     Raises PipelineError for a batch larger than the training split, and for what Keras refuses.
     """
     if cfg.batch_size > len(dataset.train):
         raise PipelineError(f"batch_size={cfg.batch_size}: the training split has {len(dataset.train)} images")
-    prepared = lean(model)
-    prepared.compile(
-        optimizer=optimizer(cfg, _steps(dataset, cfg) * cfg.epochs),
-        loss=keras.losses.SparseCategoricalCrossentropy(),
-        metrics=["accuracy"],
-        steps_per_execution=STEPS_AT_ONCE,
-        jit_compile=device.jit_compile(),
-    )
-    return prepared
+    return kept.prepared(model, *optimizer(cfg, _steps(dataset, cfg) * cfg.epochs))
 
 
 def fit(prepared: keras.Model, dataset: Dataset, cfg: DictConfig, observers: Sequence[Observer]) -> History:
@@ -72,14 +62,14 @@ def _steps(dataset: Dataset, cfg: DictConfig) -> int:
     return math.ceil(len(dataset.train) * cfg.repeat / cfg.batch_size)
 
 
-def optimizer(cfg: DictConfig, steps: int) -> keras.optimizers.Optimizer:
-    """Raises PipelineError for what Keras refuses. steps: of the whole run."""
+def optimizer(cfg: DictConfig, steps: int) -> tuple[keras.optimizers.Optimizer, float | LearningRateSchedule]:
+    """With its learning rate. steps: of the whole run. Raises PipelineError for what Keras refuses."""
     try:
         schedule = instantiate(_without_name(cfg.schedule), learning_rate=cfg.optimizer.learning_rate, steps=steps)
     except InstantiationException as error:
         raise PipelineError(f"schedule={cfg.schedule.name}: {first_line(error)}") from error
     try:
-        return instantiate(cfg.optimizer, learning_rate=schedule)
+        return instantiate(cfg.optimizer, learning_rate=schedule), schedule
     except InstantiationException as error:
         raise PipelineError(f"optimizer={cfg.optimizer.name}: {first_line(error)}") from error
 

@@ -1,0 +1,142 @@
+"""Compiled networks, kept for the next run of this process whose network differs in numbers alone.
+
+To build the operations of a training step takes as long as several short epochs. So learning rates, dropout rates and
+penalties are variables of it. A run of the same shape has its own assigned, with its first weights, its seeds and an
+empty optimizer, and trains as it would in a new process, bit for bit.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
+
+from pipeline import device
+from pipeline.training.lean import lean
+
+AT_MOST = 4  # networks; the one that was used longest ago goes first
+STEPS_AT_ONCE = 20  # of training, between two looks at the loss: each look waits for the step before it
+
+
+@dataclass(frozen=True)
+class Kept:
+    """numbers: all that a run brings along; slots: of its optimizer, with the values that they begin with."""
+
+    model: keras.Model
+    prepared: keras.Model
+    numbers: list[keras.Variable]
+    slots: list[keras.Variable]
+    empty: list[np.ndarray]
+
+
+_kept: dict[str, Kept] = {}
+
+
+def prepared(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, learning_rate: float | LearningRateSchedule
+) -> tuple[keras.Model, keras.Model]:
+    """(the network that will be trained, what trains it): of an earlier run where there is one of the same shape.
+
+    The first is shown and stored, the second has its variables and is compiled. learning_rate: the optimizer's.
+    """
+    shape, short = _shape(model, optimizer), lean(model)
+    numbers = [*short.variables, *_penalties(model), *_learning_rate(optimizer, learning_rate)]
+    if found := _kept.pop(shape, None):
+        _take_over(found, model, numbers)
+    else:
+        found = _compiled(model, short, optimizer, numbers)
+    if keras.backend.backend() == "tensorflow":  # elsewhere what is no variable of the model is compiled as a constant
+        _kept[shape] = found
+        while len(_kept) > AT_MOST:
+            del _kept[next(iter(_kept))]
+    return found.model, found.prepared
+
+
+def _compiled(
+    model: keras.Model, short: keras.Model, optimizer: keras.optimizers.Optimizer, numbers: list[keras.Variable]
+) -> Kept:
+    short.compile(
+        optimizer=optimizer,
+        loss=keras.losses.SparseCategoricalCrossentropy(),
+        metrics=["accuracy"],
+        steps_per_execution=STEPS_AT_ONCE,
+        jit_compile=device.jit_compile(),
+    )
+    short.optimizer.build(short.trainable_variables)
+    assigned = {id(variable) for variable in numbers}
+    slots = [variable for variable in short.optimizer.variables if id(variable) not in assigned]
+    return Kept(model, short, numbers, slots, [slot.numpy() for slot in slots])
+
+
+def _take_over(found: Kept, model: keras.Model, numbers: list[keras.Variable]) -> None:
+    for variable, value in zip([*found.numbers, *found.slots], [*numbers, *found.empty], strict=True):
+        variable.assign(value)
+    for layer, new in zip(found.model.layers, model.layers, strict=True):
+        for name, value in vars(new).items():
+            if name == "rate" or name.endswith("_regularizer"):
+                setattr(layer, name, value)  # nothing is computed from it any more, but it is shown and stored
+
+
+class _Penalty:
+    """keras.regularizers.L1L2 with strengths that can be assigned."""
+
+    def __init__(self, of: keras.regularizers.Regularizer) -> None:
+        self.l1, self.l2 = (_number(getattr(of, name, 0.0)) for name in ("l1", "l2"))
+
+    def __call__(self, weights: Any) -> Any:
+        return self.l1 * ops.sum(ops.abs(weights)) + self.l2 * ops.sum(ops.square(weights))
+
+
+def _penalties(model: keras.Model) -> list[keras.Variable]:
+    """The strengths, from here on variables. What the layers say of themselves, and what is stored, stays."""
+    strengths = []
+    for weights in model.trainable_variables:
+        if type(weights.regularizer).__name__ in NUMBERS:
+            weights.regularizer = penalty = _Penalty(weights.regularizer)
+            strengths += [penalty.l1, penalty.l2]
+    return strengths
+
+
+def _learning_rate(
+    optimizer: keras.optimizers.Optimizer, schedule: float | LearningRateSchedule
+) -> list[keras.Variable]:
+    """The optimizer's own variable, or the numbers of its schedule, from here on variables."""
+    if not isinstance(schedule, LearningRateSchedule):
+        return [optimizer.learning_rate]
+    names = [name for name, value in vars(schedule).items() if type(value) in (int, float)]
+    for name in names:
+        setattr(schedule, name, _number(getattr(schedule, name)))
+    return [getattr(schedule, name) for name in names]
+
+
+def _number(value: float) -> keras.Variable:
+    return keras.Variable(float(value), dtype="float32", trainable=False)
+
+
+# classes of which these settings are variables of what is compiled
+NUMBERS = {"Dropout": ("rate",), "L1": ("l1",), "L2": ("l2",), "L1L2": ("l1", "l2")}
+
+
+def _shape(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> str:
+    """What must be equal for the same operations: all but the numbers, of which it matters whether they are zero."""
+    of_optimizer = optimizer.get_config()
+    schedule = of_optimizer.pop("learning_rate")
+    kind = schedule["class_name"] if isinstance(schedule, dict) else "constant"
+    return json.dumps([_without_numbers(model.get_config()), type(optimizer).__name__, of_optimizer, kind], default=str)
+
+
+def _without_numbers(node: Any) -> Any:
+    if isinstance(node, dict):
+        numbers = NUMBERS.get(node.get("class_name"), ())
+        return {
+            key: {k: bool(v) if k in numbers else v for k, v in value.items()}
+            if numbers and key == "config"
+            else _without_numbers(value)
+            for key, value in node.items()
+        }
+    if isinstance(node, list | tuple):
+        return [_without_numbers(each) for each in node]
+    return node

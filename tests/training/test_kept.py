@@ -1,0 +1,87 @@
+"""A compiled network serves the next run of its shape, which then trains as in a new process."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from conftest import TINY, command, configuration
+from omegaconf import DictConfig
+
+from pipeline import datasets, device
+from pipeline.contracts import Dataset, History
+from pipeline.models import network
+from pipeline.training import kept
+from pipeline.training import network as training
+
+SMALL = ("dataset=digits", "model=cnn_dropout", "model.layers.conv2=null", "model.layers.pool2=null", "epochs=2")
+
+
+def prepare(cfg: DictConfig) -> tuple[keras.Model, keras.Model, Dataset]:
+    device.prepare(cfg.device, cfg.precision, cfg.seed)
+    data = datasets.load(cfg.dataset)
+    return *training.prepare(network.build(cfg, data), data, cfg), data
+
+
+def fit(cfg: DictConfig) -> tuple[keras.Model, History]:
+    model, prepared, data = prepare(cfg)
+    return model, training.fit(prepared, data, cfg, [])
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        ("schedule=constant",),
+        ("schedule=one_cycle", "optimizer=nesterov"),
+        ("schedule=exponential", "optimizer=adamw"),
+        ("precision=mixed_float16",),
+    ],
+)
+def test_other_numbers_in_the_same_network_give_what_they_give_in_a_new_one(shape: tuple[str, ...]) -> None:
+    numbers = ("seed=3", "dropout.rate=0.3", "regularizer.l2=0.01", "optimizer.learning_rate=0.003", "batch_size=32")
+    wanted = configuration(*SMALL, *shape, "regularizer=l2", *numbers)
+    kept._kept.clear()
+    fresh, expected = fit(wanted)
+    weights = fresh.get_weights()
+
+    kept._kept.clear()
+    earlier, _ = fit(configuration(*SMALL, *shape, "regularizer=l2", "epochs=3"))
+    model, found = fit(wanted)
+    assert model is earlier
+    assert found.epochs == expected.epochs
+    for one, other in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert json.loads(model.to_json()) == json.loads(fresh.to_json())  # what is stored says this run's numbers
+
+
+def test_another_architecture_or_optimizer_is_another_network() -> None:
+    kept._kept.clear()
+    others = [
+        (),
+        ("optimizer=nesterov",),
+        ("optimizer.beta_1=0.8",),
+        ("model.layers.conv1.filters=8",),
+        ("regularizer=l1",),
+        ("dropout=none",),
+        ("schedule=cosine",),
+        ("precision=mixed_bfloat16",),
+    ]
+    models = [prepare(configuration(*SMALL, *words))[0] for words in others]
+    assert len({id(model) for model in models}) == len(others)
+    assert len(kept._kept) == kept.AT_MOST
+
+
+def test_a_trial_in_a_warm_worker_has_the_curve_of_a_new_process(tmp_path) -> None:
+    from mlflow import MlflowClient
+
+    common = ("model=cnn_dropout", *TINY, "figures=none", "regularizer=l2")
+    executor = ("sampler=grid", "executor=local", "executor.slots=1")
+    done = command("-m", *common, "optimizer.learning_rate=0.001,0.004", *executor, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = command(*common, "optimizer.learning_rate=0.004", cwd=tmp_path, fresh=True)
+    assert done.returncode == 0, done.stderr
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}")
+    found = client.search_runs([client.get_experiment_by_name("mnist5k").experiment_id], "params.lr = '0.004'")
+    alone, trial = ([each.value for each in client.get_metric_history(run.info.run_id, "train_loss")] for run in found)
+    assert alone == trial
