@@ -24,7 +24,8 @@ def prepare(device: str, precision: str, seed: int) -> None:
             _place_tensorflow(device)
         elif device != "auto":
             raise PipelineError(f"device={device}: must be auto with KERAS_BACKEND={keras.backend.backend()}")
-    keras.backend.clear_session()  # layer names, memory and precision of an earlier run in this process
+    # names and precision of an earlier run in this process; its memory Python collects when it comes to it
+    keras.backend.clear_session(free_memory=False)
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(seed)
 

@@ -1,17 +1,15 @@
 """A stored run, with its data and its model, as it was when it finished."""
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from pipeline.config import PATHS
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from pipeline.contracts import Dataset
     from pipeline.gallery import Finished
     from pipeline.tracking.stored import StoredRun
 
@@ -21,13 +19,13 @@ def reload(stored: "StoredRun", here: Path, paths: Mapping[str, str]) -> "Finish
 
     Raises PipelineError where the data is not what the run was trained on.
     """
-    from pipeline import device, models
+    from pipeline import datasets, device, models
     from pipeline.evaluation import evaluate
     from pipeline.gallery import Finished
 
     cfg, found = stored.config, stored.config  # as it was logged, and with the files where they are now
     find_files(found, here, paths)
-    dataset = load(found.dataset)
+    dataset = datasets.load(found.dataset)
     if dataset.sha256 != stored.run.data.tags["dataset_sha256"]:
         raise PipelineError(
             f"{dataset.name}: the data is not what run {stored.run_id} was trained on; its hash differs"
@@ -56,15 +54,3 @@ def find_files(cfg: DictConfig, here: Path, paths: Mapping[str, str]) -> None:
             if not (here / Path(path).expanduser()).exists():
                 raise PipelineError(f"dataset.{key}={path}: no such file or folder now; give dataset.{key}=...")
             cfg.dataset[key] = cfg.dataset.source[key] = str(here / Path(path).expanduser())
-
-
-def load(cfg: DictConfig) -> "Dataset":
-    """The dataset of a configuration, read once for all the runs that share it."""
-    return _load(OmegaConf.to_yaml(cfg, resolve=True))
-
-
-@cache
-def _load(cfg: str) -> "Dataset":
-    from pipeline import datasets
-
-    return datasets.load(OmegaConf.create(cfg))

@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.config import CONF, PATHS, check, recipe
 from pipeline.errors import PipelineError, one_line_errors
-from pipeline.reload import load
 
 if TYPE_CHECKING:
     from pipeline.tracking.stored import StoredRun
@@ -146,11 +145,13 @@ def run_missing(wanted: Sequence[Wanted], given: Sequence[str], store: str) -> N
 
 def matching(cfg: DictConfig, stored: Sequence["StoredRun"]) -> "StoredRun | None":
     """The latest run that was trained as cfg says, on the same images, wherever they lay."""
+    from pipeline import datasets
+
     wanted = recipe(cfg)
     for run in stored:
         params, tags = run.run.data.params, run.run.data.tags
         alike = (params["model"], params["seed"]) == (cfg.model.name, str(cfg.seed)) and "config.yaml" in run.artifacts
-        if alike and tags["dataset_sha256"] == load(cfg.dataset).sha256 and recipe(run.config) == wanted:
+        if alike and tags["dataset_sha256"] == datasets.load(cfg.dataset).sha256 and recipe(run.config) == wanted:
             return run
     return None
 

@@ -100,6 +100,13 @@ class TestNpz:
         with pytest.raises(PipelineError, match="no training image has the label 2"):
             load("dataset=npz", f"dataset.path={path}", "dataset.split.seed=null", "dataset.split.val=20")
 
+    def test_it_is_read_again_when_it_has_changed(self, write_npz: Callable[..., Path]) -> None:
+        cfg = configuration("dataset=npz", f"dataset.path={write_npz()}").dataset
+        first = datasets.load(cfg)
+        assert datasets.load(cfg) is first
+        write_npz(x_test=np.zeros((15, 8, 8), np.uint8))
+        assert datasets.load(cfg).sha256 != first.sha256
+
     def test_a_test_split_is_cut_where_there_is_none(self, write_npz: Callable[..., Path]) -> None:
         path = write_npz(x_test=None, y_test=None)
         with pytest.raises(PipelineError, match=r"dataset.split.test=null: .*data.npz has no test split of its own"):
