@@ -58,7 +58,7 @@ class Outbox(Log):
         self._sent = json.loads((folder / "sent.json").read_text())
         self._client: MlflowClient | None = None
         self.arrived = False  # all of it
-        self._news, self._closed = threading.Event(), False
+        self._news, self._closed, self._given_up = threading.Event(), False, threading.Event()
         self._refusal: Exception | None = None
         self._silent, self._heard = False, time.monotonic()
         self._thread = threading.Thread(target=self._deliver, daemon=True)
@@ -98,6 +98,7 @@ class Outbox(Log):
         except Exception as error:
             if required or not server.passes(error):
                 self._remove()
+                self._lock.release()
                 raise
         self._describe(known_as=self.run_id)
         self._thread.start()
@@ -110,13 +111,14 @@ class Outbox(Log):
     def close(self, patience: float) -> None:
         """Wait until all is sent, for as long as the server gives signs of life; then the folder goes.
 
-        Raises UnsentError after this many seconds of silence, or where the server refuses; the thread goes on trying.
+        Raises UnsentError after this many seconds of silence, or where the server refuses; whoever likes may then try.
         """
         ended, self._closed = time.monotonic(), True
         self._news.set()
         while self._thread.is_alive():
             self._thread.join(0.05)
             if self._silent and time.monotonic() - max(ended, self._heard) > patience:
+                self._given_up.set()
                 raise UnsentError(self._kept(f"no answer for {patience:g} s"))
         if self._refusal is not None:
             raise UnsentError(self._kept(first_line(self._refusal)))
@@ -131,25 +133,26 @@ class Outbox(Log):
         return "python -m pipeline.send" + (f" --store {quote(store)}" if store != "mlruns" else "")
 
     def _deliver(self) -> None:
+        """The thread: until the server has all that there will be, refuses something, or is no longer waited for."""
         pause, longest = PAUSES
-        while True:
+        while not self._given_up.is_set():
             self._news.clear()
             try:
                 self._send()
             except Exception as error:
                 if not server.passes(error):
                     self._refusal = error
-                    self._lock.release()
-                    return
+                    break
                 self._silent = True
-                time.sleep(pause * random.uniform(0.5, 1))  # workers that lost it together come back one by one
+                self._given_up.wait(pause * random.uniform(0.5, 1))  # who lost it together comes back one by one
                 pause = min(2 * pause, longest)
                 continue
             self._silent, pause = False, PAUSES[0]
             if self._closed and not self.busy:
                 self._remove()
-                return
+                break
             self._news.wait()
+        self._lock.release()
 
     def _send(self) -> None:
         """What the server has not heard yet. Raises what the client raises; what was sent by then stays sent."""
@@ -199,7 +202,6 @@ class Outbox(Log):
     def _remove(self) -> None:
         self.arrived = True
         shutil.rmtree(self.folder)
-        self._lock.release()
 
 
 def patience(tracking: Mapping[str, Any]) -> float:

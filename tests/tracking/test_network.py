@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -18,8 +19,9 @@ from mlflow.entities import Run
 
 from pipeline.tracking.stored import find_runs
 
-SHORT = ("dataset.limit=500", "dataset.split.val=100", "dataset.split.test=100", "figures=[curves]")
-EPOCHS = 6
+SHORT = ("dataset.limit=500", "dataset.split.val=100", "dataset.split.test=100", "figures=none")
+EPOCHS = 4
+SECRET = "correct-horse"
 
 
 class Server:
@@ -74,17 +76,37 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests give up soon, and observers of this folder are found."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    """A request that gets no answer gives up soon; and there is a password to hide."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "anna")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRET)
 
 
-def train(server: Server, folder: Path, *words: str, outage: tuple[str, int] | None = None) -> subprocess.CompletedProcess:
+def train(
+    server: Server, folder: Path, *words: str, outage: tuple[str, int | None] | None = None
+) -> subprocess.CompletedProcess:
+    """outage: a signal, and whom it is for after the second epoch."""
     if outage:
-        name, epoch = outage
-        target = "{_target_: outage.send, signal_name: %s, server: %d, at: %d}" % (name, server.process.pid, epoch)
+        name, whom = outage
+        target = f"{{_target_: outage.observer, name: {name}, server: {whom or 'null'}, at: 2}}"
         words = (*words, f"observers=[{target}]")
-    return command("model=cnn", *SHORT, f"epochs={EPOCHS}", f"tracking.uri={server.uri}", *words, cwd=folder)
+    return command(*SHORT, f"epochs={EPOCHS}", f"tracking.uri={server.uri}", *words, cwd=folder)
+
+
+@contextmanager
+def later(act: Callable[[], None], folder: Path, pattern: str) -> Iterator[None]:
+    """Do it when the file is there, and a request or two have had no answer since."""
+
+    def wait() -> None:
+        while not list(folder.glob(pattern)):
+            time.sleep(0.05)
+        time.sleep(2)
+        act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    yield
+    thread.join()
 
 
 def check_whole(server: Server, run_id: str) -> None:
@@ -98,7 +120,7 @@ def check_whole(server: Server, run_id: str) -> None:
     run = client.get_run(run_id)
     assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "complete")
     with find_runs([run_id], uri=server.uri) as [stored]:
-        assert {"report.html", "curves.png", "predictions_test.npz"} <= stored.artifacts
+        assert {"report.html", "predictions_val.npz"} <= stored.artifacts
         assert run_id in stored.read("report.html").decode()
         assert stored.model().count_params() == run.data.metrics["weights"]
 
@@ -107,6 +129,94 @@ def unsent(folder: Path) -> list[Path]:
     return list((folder / "mlruns" / "unsent").glob("*"))
 
 
-def test_a_server_that_hangs_holds_nothing_up(server: Server, tmp_path: Path) -> None:
-    back = threading.Timer(8, server.signal, [signal.SIGCONT])
-    ...
+def files_with(word: str, *folders: Path) -> list[Path]:
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert files
+    return [path for path in files if word.encode() in path.read_bytes()]
+
+
+def test_training_does_not_wait_for_a_server_that_hangs(server: Server, tmp_path: Path) -> None:
+    with later(lambda: server.signal(signal.SIGCONT), tmp_path, "mlruns/unsent/*/files/report.html"):
+        done = train(server, tmp_path, "model=cnn", outage=("SIGSTOP", server.process.pid))
+    assert done.returncode == 0, done.stderr
+    check_whole(server, done.stdout.split("/")[-1].strip())
+    assert not unsent(tmp_path)
+    assert not files_with(SECRET, tmp_path, server.folder)
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_what_a_server_is_too_long_away_for_is_kept_and_sent_later(server: Server, tmp_path: Path) -> None:
+    done = train(server, tmp_path, "model=cnn", "tracking.patience=1", outage=("SIGKILL", server.process.pid))
+    [folder] = unsent(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: tracking.uri={server.uri}: no answer for 1 s; the run is kept in {folder.relative_to(tmp_path)}, "
+        "and `python -m pipeline.send` sends it\n"
+    )
+    away = command("--patience", "0", module="pipeline.send", cwd=tmp_path)
+    assert (away.returncode, away.stderr.count("\n")) == (1, 1)
+    server.end()
+    server.start()
+    sent = command(module="pipeline.send", cwd=tmp_path)
+    assert sent.returncode == 0, sent.stderr
+    assert sent.stdout.startswith(f"sent: {server.uri}/#/experiments/")
+    check_whole(server, sent.stdout.split("/")[-1].strip())
+    assert command(module="pipeline.send", cwd=tmp_path).stdout == "mlruns/unsent: no run waits here\n"
+
+
+def test_a_sweep_outlasts_a_server_that_is_started_anew(server: Server, tmp_path: Path) -> None:
+    def restart() -> None:
+        server.end()
+        server.start()
+
+    sweep = ("sweep=seeds", "seed=0,1,2", "sweep.name=three", "executor=serial", "model=cnn")
+    with later(restart, tmp_path, "mlruns/sweeps/three/1/result.json"):
+        done = train(server, tmp_path, *sweep, outage=("SIGKILL", server.process.pid))
+    assert done.returncode == 0, done.stderr
+    assert "3 complete of 3 trials" in done.stdout
+    [parent] = [run for run in server.runs() if run.data.tags.get("kind") == "sweep"]
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["trials_complete"] == 3
+    children = [run for run in server.runs() if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert sorted(run.data.tags["trial"] for run in children) == ["0", "1", "2"]
+    for run in children:
+        check_whole(server, run.info.run_id)
+    assert not unsent(tmp_path)
+
+
+def test_what_a_killed_run_had_not_sent_comes_with_the_next(server: Server, tmp_path: Path) -> None:
+    assert train(server, tmp_path, "model=cnn", outage=("SIGKILL", None)).returncode == -signal.SIGKILL
+    [folder] = unsent(tmp_path)
+    with (folder / "entries.jsonl").open("a") as file:
+        file.write('{"metrics": {"val_acc')  # as far as it got
+    done = train(server, tmp_path, "model=cnn")
+    assert done.returncode == 0, done.stderr
+    killed = next(run for run in server.runs() if run.data.tags.get("outbox") == folder.name)
+    assert (killed.info.status, killed.data.tags["state"]) == ("KILLED", "killed")
+    assert [point.step for point in MlflowClient(server.uri).get_metric_history(killed.info.run_id, "val_loss")] == [
+        1,
+        2,
+    ]
+    assert not unsent(tmp_path)
+
+
+def test_files_that_a_server_would_leave_to_us_are_not_written_who_knows_where(server: Server, tmp_path: Path) -> None:
+    MlflowClient(server.uri).create_experiment("elsewhere", "/no/such/folder")
+    done = train(server, tmp_path, "model=cnn", "dataset.name=elsewhere")
+    assert done.returncode == 1
+    assert "keeps the files of elsewhere in" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not unsent(tmp_path)
+
+
+@pytest.mark.parametrize("words", [(), ("sweep=seeds", "executor=serial")], ids=["run", "sweep"])
+@pytest.mark.parametrize("password", [SECRET, f"a/b:c@{SECRET}"])
+def test_a_password_in_the_address_is_refused_and_not_repeated(
+    words: tuple[str, ...], password: str, tmp_path: Path
+) -> None:
+    done = command(f"tracking.uri=http://anna:{password}@localhost:5000", *words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: tracking.uri=http://***@localhost:5000: must have no password in it; ")
+    assert SECRET not in done.stdout + done.stderr
+    (tmp_path / "some file").touch()
+    assert not files_with(SECRET, tmp_path)
