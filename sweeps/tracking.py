@@ -112,7 +112,7 @@ def parent(config: DictConfig, plan: Plan, study: Study) -> Iterator[ParentRun |
             raise
         finally:
             send_left(config, patience(config.tracking) if status == "FINISHED" else IN_A_HURRY)
-            with suppress(PipelineError):  # a server that is away hears it from the trials' own outboxes
+            with suppress(Exception):  # a server that is away hears of them from their outboxes
                 answers(client)
                 close_left_running(client, plan.name)
             run.try_to_write()
@@ -149,10 +149,9 @@ def send_left(config: DictConfig, patience: float) -> None:
     """What trials on this host could not send."""
     from pipeline.tracking.outbox import deliver_left
 
-    left = deliver_left(Path(config.tracking.store), patience, socket.gethostname())
-    unsent = [error for _, error in left if error is not None]
-    if unsent:
-        print(f"{len(unsent)} runs are not on the server yet; {unsent[-1]}", flush=True)
+    for _, error in deliver_left(Path(config.tracking.store), patience, socket.gethostname()):
+        if error is not None:
+            print(error, flush=True)
 
 
 def opened(config: DictConfig) -> "tuple[MlflowClient | None, str | None]":

@@ -18,13 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline import environment
 from pipeline.contracts import Dataset, Origin
-from pipeline.errors import PipelineError, first_line
+from pipeline.errors import PipelineError
 from pipeline.stored_runs import as_options
 from pipeline.tracking import git, outbox
 from pipeline.tracking.entries import Direct, Log, now, put_end, put_file, put_images, put_metrics
 from pipeline.tracking.model import save
 from pipeline.tracking.params import headline
-from pipeline.tracking.server import is_server
+from pipeline.tracking.server import is_server, reason
 from pipeline.tracking.store import existing_folder, open_store
 
 
@@ -53,8 +53,7 @@ def start(cfg: DictConfig, dataset: Dataset) -> Iterator["MlflowTracker"]:
             id_file.parent.mkdir(parents=True, exist_ok=True)
             id_file.write_text(f"{tracker.run_id}\n")
     except (MlflowException, SQLAlchemyError) as error:
-        reason = first_line(getattr(error, "orig", None) or error)
-        raise PipelineError(f"tracking in {cfg.tracking.uri or cfg.tracking.store}: {reason}") from error
+        raise PipelineError(f"tracking in {cfg.tracking.uri or cfg.tracking.store}: {reason(error)}") from error
 
 
 @contextmanager

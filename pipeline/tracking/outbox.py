@@ -2,7 +2,7 @@
 
 A folder below <store>/unsent for each run, which goes when the server has it all: run.json, what the server is to know
 of the run; entries.jsonl, what it logs, one entry a line; files/, what entries name; sent.json, how far the server has
-it. One process at a time holds its lock, and lets go of it by dying.
+it. One process at a time holds the lock beside it, and lets go of it by dying.
 """
 
 import json
@@ -22,16 +22,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 
-from pipeline.errors import PipelineError, first_line
+from pipeline.errors import PipelineError
 from pipeline.tracking import server
-from pipeline.tracking.entries import Entry, Log, apply, put_end
+from pipeline.tracking.entries import Entry, Log, apply, now, put_end
 from pipeline.tracking.store import open_store
 
 UNSENT = "unsent"  # in a store's folder
-TAG = "outbox"  # of a run on the server: by it one is found again whose creation nobody heard the answer to
+TAG = "mlflow.outbox"  # of a run on the server: by it one is found again whose creation nobody heard the answer to
 PATIENCE = 60.0  # seconds of a server's silence, at the end of a run
 IN_A_HURRY = 5.0  # the same where something else is more important
-PAUSES = (0.5, 8.0)  # seconds between tries: the first, the longest
+PAUSES = (0.5, 4.0)  # seconds between tries: the first, the longest
 # MLflow's client would try eight times, two minutes each, before it says anything; here the outbox tries
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -47,21 +47,30 @@ class UnsentError(PipelineError):
 class Outbox(Log):
     """What one run logs, kept in a folder and sent by a thread of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises filelock.Timeout where another process has it."""
+    def __init__(self, folder: Path, run: Mapping[str, Any] | None = None) -> None:
+        """run: of a new one. Raises Timeout where another process has it, FileNotFoundError where it is gone."""
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         self.folder, self.files, self.entries = folder, folder / "files", folder / "entries.jsonl"
-        self._lock = FileLock(folder / ".lock", timeout=0, thread_local=False)
+        self._lock = FileLock(f"{folder}.lock", timeout=0, thread_local=False)
         self._lock.acquire()
+        if run is not None:  # from now on nobody takes it for one that was left
+            self._make(run)
         self.run = json.loads((folder / "run.json").read_text())
         self._sent = json.loads((folder / "sent.json").read_text())
         self._client: MlflowClient | None = None
         self.arrived = False  # all of it
         self._news, self._closed, self._given_up = threading.Event(), False, threading.Event()
+        self._tried, self._heard = threading.Event(), time.monotonic()
+        self._silence: Exception | None = None  # the last try's
         self._refusal: Exception | None = None
-        self._silent, self._heard = False, time.monotonic()
         self._thread = threading.Thread(target=self._deliver, daemon=True)
+
+    def _make(self, run: Mapping[str, Any]) -> None:
+        self.files.mkdir(parents=True)
+        self.entries.touch()
+        _write(self.folder / "sent.json", {"run_id": run.get("run_id"), "experiment_id": None, "bytes": 0})
+        _write(self.folder / "run.json", {**run, "host": socket.gethostname(), "known_as": self.folder.name})
 
     @property
     def run_id(self) -> str:
@@ -86,22 +95,26 @@ class Outbox(Log):
         """Is there something that the server has not heard?"""
         return not self.arrived and self._sent["bytes"] < self.entries.stat().st_size
 
+    @property
+    def refused(self) -> bool:
+        """Did the server answer, with a no?"""
+        return self._refusal is not None
+
     def put(self, entry: Entry) -> None:
         with self.entries.open("a") as file:
             file.write(json.dumps(entry) + "\n")
         self._news.set()
 
     def begin(self, required: bool) -> None:
-        """Send from now on. Raises AwayError where nobody answers at once and that is required, and what is refused."""
-        try:
-            self._reach()
-        except Exception as error:
-            if required or not server.passes(error):
-                self._remove()
-                self._lock.release()
-                raise
-        self._describe(known_as=self.run_id)
+        """Send from now on. Raises what the server refuses; and AwayError where one that is required doesn't answer."""
         self._thread.start()
+        self._tried.wait(None if required else IN_A_HURRY)
+        if error := self._refusal or (self._silence if required else None):
+            self._given_up.set()
+            self._thread.join()
+            self._remove()
+            raise error
+        self._describe(known_as=self.run_id)
 
     def resume(self, uri: str | None = None) -> None:
         """Send on, to another address where the server has one by now."""
@@ -117,11 +130,11 @@ class Outbox(Log):
         self._news.set()
         while self._thread.is_alive():
             self._thread.join(0.05)
-            if self._silent and time.monotonic() - max(ended, self._heard) > patience:
+            if self._silence and time.monotonic() - max(ended, self._heard) > patience:
                 self._given_up.set()
                 raise UnsentError(self._kept(f"no answer for {patience:g} s"))
-        if self._refusal is not None:
-            raise UnsentError(self._kept(first_line(self._refusal)))
+        if self.refused:
+            raise UnsentError(self._kept(server.reason(self._refusal)))
 
     def _kept(self, reason: str) -> str:
         here = os.path.relpath(self.folder)
@@ -143,15 +156,18 @@ class Outbox(Log):
                 if not server.passes(error):
                     self._refusal = error
                     break
-                self._silent = True
+                self._silence = error
+                self._tried.set()
                 self._given_up.wait(pause * random.uniform(0.5, 1))  # who lost it together comes back one by one
                 pause = min(2 * pause, longest)
                 continue
-            self._silent, pause = False, PAUSES[0]
+            self._silence, pause = None, PAUSES[0]
+            self._tried.set()
             if self._closed and not self.busy:
                 self._remove()
                 break
             self._news.wait()
+        self._tried.set()
         self._lock.release()
 
     def _send(self) -> None:
@@ -174,7 +190,7 @@ class Outbox(Log):
         return self._client
 
     def _create(self, client: MlflowClient, experiment_id: str) -> str:
-        found = client.search_runs([experiment_id], f"tags.{TAG} = '{self.folder.name}'", max_results=1)
+        found = client.search_runs([experiment_id], f"tags.`{TAG}` = '{self.folder.name}'", max_results=1)
         if not found:
             tags = {**self.run["tags"], TAG: self.folder.name}
             found = [client.create_run(experiment_id, self.run["began"], tags, self.run["name"])]
@@ -202,6 +218,7 @@ class Outbox(Log):
     def _remove(self) -> None:
         self.arrived = True
         shutil.rmtree(self.folder)
+        Path(self._lock.lock_file).unlink(missing_ok=True)
 
 
 def patience(tracking: Mapping[str, Any]) -> float:
@@ -217,12 +234,8 @@ def opened(store: Path, run: Mapping[str, Any], *, required: bool, patience: flo
     required: raises AwayError where the server doesn't answer at the start, UnsentError where it hasn't got all at the
     end; else a line says so. What other runs left behind on this host is taken along.
     """
-    folder = store.resolve() / UNSENT / uuid.uuid4().hex
-    (folder / "files").mkdir(parents=True)
-    (folder / "entries.jsonl").touch()
-    _write(folder / "sent.json", {"run_id": run.get("run_id"), "experiment_id": None, "bytes": 0})
-    _write(folder / "run.json", {**run, "host": socket.gethostname(), "known_as": folder.name})
-    outbox = Outbox(folder)
+    name = f"{now():012x}{uuid.uuid4().hex}"[:32]  # like the server's, and in the order of time
+    outbox = Outbox(store.resolve() / UNSENT / name, run)
     outbox.begin(required)
     threading.Thread(target=_take_along, args=(store,), daemon=True).start()
     try:
@@ -249,15 +262,14 @@ def left(store: Path, host: str | None = None) -> Iterator[Outbox]:
     One whose process died gets the end that this process couldn't give it. Locks between hosts are as good as the file
     system's, hence the choice.
     """
-    for file in sorted((store.resolve() / UNSENT).glob("*/run.json"), key=lambda path: path.stat().st_mtime):
-        if host is not None and json.loads(file.read_text())["host"] != host:
-            continue
+    for file in sorted((store.resolve() / UNSENT).glob("*/run.json")):
         try:
             outbox = Outbox(file.parent)
         except (Timeout, FileNotFoundError):  # somebody has it, or had it
             continue
-        _end(outbox)
-        yield outbox
+        if host in (None, outbox.run["host"]):
+            _end(outbox)
+            yield outbox
 
 
 def _end(outbox: Outbox) -> None:
@@ -273,20 +285,22 @@ def _end(outbox: Outbox) -> None:
 def deliver_left(
     store: Path, patience: float, host: str | None = None, uri: str | None = None
 ) -> Iterator[tuple[Outbox, UnsentError | None]]:
-    """What `left` finds, one after the other, with the error where the server has not got it."""
+    """What `left` finds, one after the other, with the error where the server has not got it; none after a silence."""
     for outbox in left(store, host):
         outbox.resume(uri)
         try:
             outbox.close(patience)
         except UnsentError as error:
             yield outbox, error
-            patience = 0.0  # once is enough
+            if not outbox.refused:
+                return
         else:
             yield outbox, None
 
 
 def _take_along(store: Path) -> None:
-    all(error is None for _, error in deliver_left(store, IN_A_HURRY, socket.gethostname()))
+    for _ in deliver_left(store, IN_A_HURRY, socket.gethostname()):
+        pass
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
-from pipeline.errors import PipelineError, chain
+from pipeline.errors import PipelineError, chain, first_line
 
 SECRETS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 PASSING = (408, 429, 500, 502, 503, 504)  # HTTP's codes for another try
@@ -58,6 +58,14 @@ def passes(error: Exception) -> bool:
     if isinstance(error, MlflowException):
         return error.get_http_status_code() in PASSING
     return isinstance(error, AwayError)
+
+
+def reason(error: Exception) -> str:
+    """What is wrong, for a person."""
+    code = error.get_http_status_code() if isinstance(error, MlflowException) else None
+    if code == 401:
+        return f"the server wants to know who asks; {', '.join(SECRETS[:2])} or {SECRETS[2]} tell it"
+    return first_line(getattr(error, "orig", None) or error)
 
 
 def _read_secrets() -> None:

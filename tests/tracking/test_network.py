@@ -17,6 +17,7 @@ from conftest import command, free_port
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from pipeline.tracking.outbox import TAG
 from pipeline.tracking.stored import find_runs
 
 SHORT = ("dataset.limit=500", "dataset.split.val=100", "dataset.split.test=100", "figures=none")
@@ -126,7 +127,7 @@ def check_whole(server: Server, run_id: str) -> None:
 
 
 def unsent(folder: Path) -> list[Path]:
-    return list((folder / "mlruns" / "unsent").glob("*"))
+    return [path for path in (folder / "mlruns" / "unsent").glob("*") if path.suffix != ".lock"]
 
 
 def files_with(word: str, *folders: Path) -> list[Path]:
@@ -191,7 +192,7 @@ def test_what_a_killed_run_had_not_sent_comes_with_the_next(server: Server, tmp_
         file.write('{"metrics": {"val_acc')  # as far as it got
     done = train(server, tmp_path, "model=cnn")
     assert done.returncode == 0, done.stderr
-    killed = next(run for run in server.runs() if run.data.tags.get("outbox") == folder.name)
+    killed = next(run for run in server.runs() if run.data.tags.get(TAG) == folder.name)
     assert (killed.info.status, killed.data.tags["state"]) == ("KILLED", "killed")
     assert [point.step for point in MlflowClient(server.uri).get_metric_history(killed.info.run_id, "val_loss")] == [
         1,
