@@ -1,22 +1,20 @@
 """Passwords stay out of addresses, which stand in process lists, logs, error texts and stored configurations."""
 
-import re
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.errors import PipelineError, one_line_errors
-
-SECRET = re.compile(r"(?<=://)[^/\s]\S*@|(?<=[?&]password=)[^&\s]+")  # user:password@, of whatever strange characters
+from pipeline.errors import PipelineError, one_line_errors, without_secrets
 
 
 def refuse(key: str, address: str | None) -> None:
-    """Raises PipelineError, without the secret, for an address that has a user or a password in it."""
-    if address and SECRET.search(address):
+    """Raises PipelineError, without the secret, for an address that has one in it."""
+    whole = (address or "").replace(" ", "")
+    if (shown := without_secrets(whole)) != whole:
         raise PipelineError(
-            f"{key}={SECRET.sub('***@', address)}: must have no password in it; MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN take it, or a file that MLFLOW_TRACKING_TOKEN_FILE names"
+            f"{key}={shown}: must have no password in it; MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+            "MLFLOW_TRACKING_TOKEN, take it, or a file that MLFLOW_TRACKING_TOKEN_FILE names"
         )
 
 

@@ -234,6 +234,8 @@ def opened(store: Path, run: Mapping[str, Any], *, required: bool, patience: flo
     required: raises AwayError where the server doesn't answer at the start, UnsentError where it hasn't got all at the
     end; else a line says so. What other runs left behind on this host is taken along.
     """
+    if required:
+        server.check(run["uri"])  # before there is anything to leave behind
     name = f"{now():012x}{uuid.uuid4().hex}"[:32]  # like the server's, and in the order of time
     outbox = Outbox(store.resolve() / UNSENT / name, run)
     outbox.begin(required)

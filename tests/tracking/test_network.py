@@ -111,19 +111,25 @@ def later(act: Callable[[], None], folder: Path, pattern: str) -> Iterator[None]
 
 
 def check_whole(server: Server, run_id: str) -> None:
-    """Every metric of every epoch, in their order and each once, images, model and page."""
+    """Every metric of every epoch, in their order and each once, model and page."""
     client = MlflowClient(server.uri)
     for metric in ("train_loss", "val_accuracy"):
         points = client.get_metric_history(run_id, metric)
         assert [point.step for point in sorted(points, key=lambda each: each.timestamp)] == list(range(1, EPOCHS + 1))
-    images = [item.path for item in client.list_artifacts(run_id, "images") if "kernels~conv1" in item.path]
-    assert len([path for path in images if path.endswith(".png")]) == EPOCHS + 1
     run = client.get_run(run_id)
     assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "complete")
     with find_runs([run_id], uri=server.uri) as [stored]:
         assert {"report.html", "predictions_val.npz"} <= stored.artifacts
         assert run_id in stored.read("report.html").decode()
         assert stored.model().count_params() == run.data.metrics["weights"]
+
+
+def check_images(server: Server, run_id: str) -> None:
+    """One of each epoch, and one of before, each with its thumbnail."""
+    names = [item.path for item in MlflowClient(server.uri).list_artifacts(run_id, "images")]
+    for ending in (".png", "+compressed.webp"):
+        steps = [name.split("+")[2] for name in names if "kernels~conv1" in name and name.endswith(ending)]
+        assert sorted(steps) == [str(step) for step in range(EPOCHS + 1)]
 
 
 def unsent(folder: Path) -> list[Path]:
@@ -140,7 +146,9 @@ def test_training_does_not_wait_for_a_server_that_hangs(server: Server, tmp_path
     with later(lambda: server.signal(signal.SIGCONT), tmp_path, "mlruns/unsent/*/files/report.html"):
         done = train(server, tmp_path, "model=cnn", outage=("SIGSTOP", server.process.pid))
     assert done.returncode == 0, done.stderr
-    check_whole(server, done.stdout.split("/")[-1].strip())
+    run_id = done.stdout.split("/")[-1].strip()
+    check_whole(server, run_id)
+    check_images(server, run_id)
     assert not unsent(tmp_path)
     assert not files_with(SECRET, tmp_path, server.folder)
     assert SECRET not in done.stdout + done.stderr
@@ -161,7 +169,9 @@ def test_what_a_server_is_too_long_away_for_is_kept_and_sent_later(server: Serve
     sent = command(module="pipeline.send", cwd=tmp_path)
     assert sent.returncode == 0, sent.stderr
     assert sent.stdout.startswith(f"sent: {server.uri}/#/experiments/")
-    check_whole(server, sent.stdout.split("/")[-1].strip())
+    run_id = sent.stdout.split("/")[-1].strip()
+    check_whole(server, run_id)
+    check_images(server, run_id)
     assert command(module="pipeline.send", cwd=tmp_path).stdout == "mlruns/unsent: no run waits here\n"
 
 
@@ -170,7 +180,7 @@ def test_a_sweep_outlasts_a_server_that_is_started_anew(server: Server, tmp_path
         server.end()
         server.start()
 
-    sweep = ("sweep=seeds", "seed=0,1,2", "sweep.name=three", "executor=serial", "model=cnn")
+    sweep = ("sweep=seeds", "seed=0,1,2", "sweep.name=three", "executor=serial", "model=softmax_regression")
     with later(restart, tmp_path, "mlruns/sweeps/three/1/result.json"):
         done = train(server, tmp_path, *sweep, outage=("SIGKILL", server.process.pid))
     assert done.returncode == 0, done.stderr
@@ -186,11 +196,11 @@ def test_a_sweep_outlasts_a_server_that_is_started_anew(server: Server, tmp_path
 
 
 def test_what_a_killed_run_had_not_sent_comes_with_the_next(server: Server, tmp_path: Path) -> None:
-    assert train(server, tmp_path, "model=cnn", outage=("SIGKILL", None)).returncode == -signal.SIGKILL
+    assert train(server, tmp_path, "model=softmax_regression", outage=("SIGKILL", None)).returncode == -signal.SIGKILL
     [folder] = unsent(tmp_path)
     with (folder / "entries.jsonl").open("a") as file:
         file.write('{"metrics": {"val_acc')  # as far as it got
-    done = train(server, tmp_path, "model=cnn")
+    done = train(server, tmp_path, "model=softmax_regression")
     assert done.returncode == 0, done.stderr
     killed = next(run for run in server.runs() if run.data.tags.get(TAG) == folder.name)
     assert (killed.info.status, killed.data.tags["state"]) == ("KILLED", "killed")
@@ -203,15 +213,21 @@ def test_what_a_killed_run_had_not_sent_comes_with_the_next(server: Server, tmp_
 
 def test_files_that_a_server_would_leave_to_us_are_not_written_who_knows_where(server: Server, tmp_path: Path) -> None:
     MlflowClient(server.uri).create_experiment("elsewhere", "/no/such/folder")
-    done = train(server, tmp_path, "model=cnn", "dataset.name=elsewhere")
+    done = train(server, tmp_path, "model=softmax_regression", "dataset.name=elsewhere")
     assert done.returncode == 1
     assert "keeps the files of elsewhere in" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not unsent(tmp_path)
 
 
+def test_a_password_that_hydra_cannot_read_is_not_repeated_either(tmp_path: Path) -> None:
+    done = command(f"tracking.uri=http://anna:{SECRET}{{@localhost:5000", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: tracking.uri=http://***@localhost:5000: cannot be read; ")
+
+
 @pytest.mark.parametrize("words", [(), ("sweep=seeds", "executor=serial")], ids=["run", "sweep"])
-@pytest.mark.parametrize("password", [SECRET, f"a/b:c@{SECRET}"])
+@pytest.mark.parametrize("password", [SECRET, f"a/b:c@ {SECRET}"])
 def test_a_password_in_the_address_is_refused_and_not_repeated(
     words: tuple[str, ...], password: str, tmp_path: Path
 ) -> None:
