@@ -130,9 +130,10 @@ class Outbox(Log):
         self._news.set()
         while self._thread.is_alive():
             self._thread.join(0.05)
-            if self._silence and time.monotonic() - max(ended, self._heard) > patience:
+            silence = self._silence  # the thread may be hearing something just now
+            if silence is not None and time.monotonic() - max(ended, self._heard) > patience:
                 self._given_up.set()
-                raise UnsentError(self._kept(f"no answer for {patience:g} s"))
+                raise UnsentError(self._kept(f"no answer for {patience:g} s ({server.origin(silence)})"))
         if self.refused:
             raise UnsentError(self._kept(server.reason(self._refusal)))
 

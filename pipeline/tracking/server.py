@@ -34,7 +34,7 @@ def check(uri: str, timeout: float = 10) -> None:
             get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=timeout, raise_on_status=False
         )
     except MlflowException as error:
-        raise AwayError(f"tracking.uri={uri}: no MLflow server answers ({list(chain(error))[-1]})") from None
+        raise AwayError(f"tracking.uri={uri}: no MLflow server answers ({origin(error)})") from None
     if answer.status_code in PASSING:
         raise AwayError(f"tracking.uri={uri}: no MLflow server answers ({answer.status_code} {answer.reason})")
 
@@ -58,6 +58,11 @@ def passes(error: Exception) -> bool:
     if isinstance(error, MlflowException):
         return error.get_http_status_code() in PASSING
     return isinstance(error, AwayError)
+
+
+def origin(error: Exception) -> str:
+    """What it began with: below MLflow's words and those of two HTTP libraries."""
+    return first_line(list(chain(error))[-1])
 
 
 def reason(error: Exception) -> str:

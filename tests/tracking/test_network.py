@@ -159,8 +159,8 @@ def test_what_a_server_is_too_long_away_for_is_kept_and_sent_later(server: Serve
     [folder] = unsent(tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: tracking.uri={server.uri}: no answer for 1 s; the run is kept in {folder.relative_to(tmp_path)}, "
-        "and `python -m pipeline.send` sends it\n"
+        f"error: tracking.uri={server.uri}: no answer for 1 s ([Errno 111] Connection refused); "
+        f"the run is kept in {folder.relative_to(tmp_path)}, and `python -m pipeline.send` sends it\n"
     )
     away = command("--patience", "0", module="pipeline.send", cwd=tmp_path)
     assert (away.returncode, away.stderr.count("\n")) == (1, 1)
