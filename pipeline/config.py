@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from pipeline import passwords
 from pipeline.errors import PipelineError
 
 
@@ -130,6 +131,8 @@ ALWAYS = (
         "auto, none or a number above 0 to divide the pixels by",
     ),
     Rule("dataset.standardize", lambda v: v in ("none", "pixel_mean", "global"), "none, pixel_mean or global"),
+    Rule("tracking.patience", lambda v: v is None or _is_not_negative(v), NOT_NEGATIVE),
+    Rule("tracking.unsent", lambda v: v in (None, "error", "keep"), "error or keep"),
     Rule("tracking.uri", _is_uri, "null, or an address such as http://host:5000 or sqlite:///file.db"),
 )
 
@@ -210,6 +213,7 @@ def check(cfg: DictConfig) -> None:
     """Raises PipelineError for the first value that cannot be right."""
     for key in _missing(OmegaConf.to_container(cfg, resolve=False)):
         raise PipelineError(f"{key}: a value is needed; give {key}=...")
+    passwords.refuse("tracking.uri", OmegaConf.select(cfg, "tracking.uri"))
     if cfg.model.family not in FAMILIES:
         raise PipelineError(f"model.family={cfg.model.family}: must be one of {', '.join(FAMILIES)}")
     _hold(cfg, (*ALWAYS, *_settings(cfg), *FAMILIES[cfg.model.family], *_layers(cfg)))

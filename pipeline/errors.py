@@ -30,6 +30,8 @@ class DivergedError(PipelineError):
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# of an address: user:password@, a token@ of a web server's, ?password=
+SECRET = re.compile(r"(?<=://)[^/\s@]*:\S*@|(?:(?<=http://)|(?<=https://))[^/\s]\S*@|(?<=[?&]password=)[^&\s]+")
 MENDABLE = (PipelineError, HydraException, OmegaConfBaseException, OSError)
 
 
@@ -40,6 +42,11 @@ def first_line(error: BaseException) -> str:
     lines = [line.strip() for line in re.sub(r"\x1b\[[\d;]*m", "", str(error)).splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith("Exception encountered when calling")]
     return (telling or lines or [type(error).__name__])[0]
+
+
+def without_secrets(text: str) -> str:
+    """Addresses in it without user and password."""
+    return SECRET.sub(lambda found: "***@" if found[0].endswith("@") else "***", text)
 
 
 def explain(error: Exception) -> str:
@@ -129,4 +136,4 @@ def one_line_errors() -> Iterator[None]:
         mendable = isinstance(error, MENDABLE) or str(error).startswith(GROUP_TAKES_NAMES)
         if FULL_ERROR or not mendable:
             raise
-        sys.exit(f"error: {' '.join(explain(error).split())}")
+        sys.exit(f"error: {without_secrets(' '.join(explain(error).split()))}")

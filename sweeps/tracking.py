@@ -1,6 +1,7 @@
 """A study in MLflow: a parent run with figures, leaderboard, best configuration. Only this file here imports mlflow."""
 
 import re
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 from optuna.study import Study
 
-from pipeline.errors import first_line
+from pipeline.errors import PipelineError, first_line
 from sweeps import publish, report
 from sweeps.loop import Loop, Plan
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+    from pipeline.tracking.entries import Log
 
 SHARE = 0.05  # of the driver's time that may go into bringing the parent run up to date
 UNFIT = re.compile(r"[^\w ./:-]")  # for a parameter's name in MLflow: brackets, commas
@@ -35,13 +38,15 @@ class Nowhere:
 class ParentRun:
     """One run for a study: found again when it is resumed. Its metrics have names of their own, by number of trials."""
 
-    def __init__(self, client: "MlflowClient", run_id: str, around: Path | None, plan: Plan, study: Study) -> None:
-        self.client, self.run_id, self.around, self.plan, self.study = client, run_id, around, plan, study
+    def __init__(self, client: "MlflowClient", log: "Log", plan: Plan, study: Study) -> None:
+        self.client, self.log, self.plan, self.study = client, log, plan, study
+        self.run_id = log.run_id
         self.seen, self.next_time = -1, 0.0
+        self.children: dict[int, str] = {}
 
     def update(self, loop: Loop) -> None:
-        """Where trials have finished since the last time, and if that isn't too soon."""
-        if len(loop.ended) == self.seen or time.monotonic() < self.next_time or not loop.ended:
+        """Where trials have finished since the last time, if that isn't too soon, and has arrived."""
+        if len(loop.ended) == self.seen or time.monotonic() < self.next_time or not loop.ended or self.log.busy:
             return
         self.seen, began = len(loop.ended), time.monotonic()
         self.try_to_write()
@@ -56,50 +61,97 @@ class ParentRun:
 
     def write(self) -> None:
         """Everything, as the study is now."""
-        summary = report.summarize(self.study, child_runs(self.client, self.plan.name))
+        from pipeline.tracking.entries import put_file, put_metrics
+
+        with suppress(PipelineError):  # no reason to wait for a server: those that it told of before must do
+            answers(self.client)
+            self.children = child_runs(self.client, self.plan.name)
+        summary = report.summarize(self.study, self.children)
         counts = {f"trials_{state}": sum(each.state == state for each in summary.trials) for state in STATES}
-        for key, value in counts.items():
-            self.client.log_metric(self.run_id, key, value, step=sum(counts.values()))
         places = report.standings(summary)
-        if places:
-            self.client.log_metric(self.run_id, "best_of_sweep", round(places[0].mean, 6), step=sum(counts.values()))
+        best = {"best_of_sweep": round(places[0].mean, 6)} if places else {}
+        put_metrics(self.log, counts | best, step=sum(counts.values()))
         with tempfile.TemporaryDirectory() as name:
             publish.write(Path(name), summary, self.study, self.plan)
-            command = Path(name) / "best_command.txt"
             if places:
-                said = f"**{report.sentence(summary, places[0])}**\n\n```\n{command.read_text()}```"
-                self.client.set_tag(self.run_id, "mlflow.note.content", said)
-            # the store's paths are relative to the folder around it
-            with chdir(self.around) if self.around else nullcontext():
-                self.client.log_artifacts(self.run_id, name)
+                command = (Path(name) / "best_command.txt").read_text()
+                said = f"**{report.sentence(summary, places[0])}**\n\n```\n{command}```"
+                self.log.put({"tags": {"mlflow.note.content": said}})
+            for file in sorted(Path(name).iterdir()):
+                put_file(self.log, file.name, file.read_bytes())
 
 
 @contextmanager
 def parent(config: DictConfig, plan: Plan, study: Study) -> Iterator[ParentRun | Nowhere]:
-    """The parent run for as long as the sweep is driven; children that a dead driver left RUNNING are closed first."""
+    """The parent run for as long as the sweep is driven; children that a dead driver left RUNNING are closed first.
+
+    Raises PipelineError where a server doesn't answer at the start. Later it may be away: trials train on.
+    """
     client, experiment_id = opened(config)
     if client is None:
         yield Nowhere()
         return
+    from pipeline.tracking.entries import put_end
+    from pipeline.tracking.outbox import IN_A_HURRY, patience
+
+    send_left(config, IN_A_HURRY)
     close_left_running(client, plan.name)
     found = _runs(client, f"tags.kind = 'sweep' and tags.sweep = '{plan.name}'")
     run_id = found[0].info.run_id if found else _create(client, experiment_id, config, plan)
     client.update_run(run_id, status="RUNNING")
     client.set_tag(run_id, "objective", _objective(plan))
-    run = ParentRun(client, run_id, _around(config), plan, study)
-    status, state = "FAILED", "failed"
-    try:
-        _prepare_views(client, client.get_run(run_id))
-        yield run
-        status, state = "FINISHED", "complete"
-    except SystemExit:
-        status, state = "KILLED", "killed"
-        raise
-    finally:
-        close_left_running(client, plan.name)
-        run.try_to_write()
-        client.set_terminated(run_id, status)
-        client.set_tag(run_id, "state", state)
+    with _log(config, client, experiment_id, run_id) as log:
+        run = ParentRun(client, log, plan, study)
+        status, state = "FAILED", "failed"
+        try:
+            _prepare_views(client, client.get_run(run_id))
+            yield run
+            status, state = "FINISHED", "complete"
+        except SystemExit:
+            status, state = "KILLED", "killed"
+            raise
+        finally:
+            send_left(config, patience(config.tracking) if status == "FINISHED" else IN_A_HURRY)
+            with suppress(Exception):  # a server that is away hears of them from their outboxes
+                answers(client)
+                close_left_running(client, plan.name)
+            run.try_to_write()
+            log.put({"tags": {"state": state}})
+            put_end(log, status)
+
+
+@contextmanager
+def _log(config: DictConfig, client: "MlflowClient", experiment_id: str, run_id: str) -> "Iterator[Log]":
+    """Of a run that is there."""
+    from pipeline.tracking import outbox
+    from pipeline.tracking.entries import Direct
+    from pipeline.tracking.server import is_server
+
+    settings = config.tracking
+    if is_server(settings.uri):
+        run = {"uri": settings.uri, "experiment": config.dataset.name, "run_id": run_id}
+        with outbox.opened(Path(settings.store), run, required=False, patience=outbox.patience(settings)) as log:
+            yield log
+        return
+    with tempfile.TemporaryDirectory() as files:
+        yield Direct(client, run_id, experiment_id, Path(files), _around(config))
+
+
+def answers(client: "MlflowClient") -> None:
+    """Raises PipelineError where the client's server doesn't, soon."""
+    from pipeline.tracking import server
+
+    if server.is_server(client.tracking_uri):
+        server.check(client.tracking_uri, timeout=2)
+
+
+def send_left(config: DictConfig, patience: float) -> None:
+    """What trials on this host could not send."""
+    from pipeline.tracking.outbox import deliver_left
+
+    for _, error in deliver_left(Path(config.tracking.store), patience, socket.gethostname()):
+        if error is not None:
+            print(error, flush=True)
 
 
 def opened(config: DictConfig) -> "tuple[MlflowClient | None, str | None]":
@@ -120,8 +172,12 @@ def _around(config: DictConfig) -> Path | None:
 
 def renew(client: "MlflowClient", config: DictConfig, plan: Plan, study: Study) -> None:
     """Bring a study's parent run up to date, where it has one."""
+    from pipeline.tracking.entries import Direct
+
     for found in _runs(client, f"tags.kind = 'sweep' and tags.sweep = '{plan.name}'"):
-        ParentRun(client, found.info.run_id, _around(config), plan, study).write()
+        with tempfile.TemporaryDirectory() as files:
+            log = Direct(client, found.info.run_id, found.info.experiment_id, Path(files), _around(config))
+            ParentRun(client, log, plan, study).write()
 
 
 def promoted(client: "MlflowClient", name: str) -> list[Any]:

@@ -76,6 +76,8 @@ def as_trial(
             tags = {**cfg.tracking.tags, "sweep": study, "trial": str(number)}
             cfg.tracking.tags = tags | ({"mlflow.parentRunId": parent_run} if parent_run else {})
             cfg.tracking.run_name = f"{study} {number}"
+        if "unsent" in (cfg.get("tracking") or {}):
+            cfg.tracking.unsent = "keep"  # the result counts, whatever an MLflow server is doing
         if "id_file" in (cfg.get("tracking") or {}):
             cfg.tracking.id_file = None  # one file, many trials
         if "params" in (cfg.get("tracking") or {}):

@@ -4,155 +4,159 @@ import getpass
 import io
 import json
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import chdir, contextmanager, nullcontext, suppress
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
-from mlflow import MlflowClient
-from mlflow.entities import Dataset as LoggedDataset
-from mlflow.entities import DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 from omegaconf import DictConfig, OmegaConf
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline import environment
 from pipeline.contracts import Dataset, Origin
-from pipeline.errors import PipelineError, first_line
+from pipeline.errors import PipelineError
 from pipeline.stored_runs import as_options
-from pipeline.tracking import git
+from pipeline.tracking import git, outbox
+from pipeline.tracking.entries import Direct, Log, now, put_end, put_file, put_images, put_metrics
 from pipeline.tracking.model import save
 from pipeline.tracking.params import headline
-from pipeline.tracking.store import existing_folder, log_file, open_store
-from pipeline.tracking.stored import StoredRun
+from pipeline.tracking.server import is_server, reason
+from pipeline.tracking.store import existing_folder, open_store
 
 
 @contextmanager
 def start(cfg: DictConfig, dataset: Dataset) -> Iterator["MlflowTracker"]:
     """A run that ends FINISHED, FAILED where an exception leaves the block, or KILLED by Ctrl-C or SIGTERM.
 
-    Raises PipelineError where the store cannot be used; what was logged before stays.
+    Raises PipelineError where the store cannot be used, or a server has not got the run; what was logged before stays.
     """
-    # a store's artifacts lie by paths that are relative to the folder around it
-    folder = None if cfg.tracking.uri else existing_folder(cfg.tracking.store)
     id_file = Path(cfg.tracking.id_file).resolve() if cfg.tracking.get("id_file") else None
+    tags, began = _tags(cfg, dataset), now()
     try:
-        with chdir(folder.parent) if folder else nullcontext():
-            client, experiment_id = open_store(str(folder), cfg.tracking.uri, cfg.dataset.name)
-            run = client.create_run(experiment_id, run_name=_run_name(cfg), tags=_tags(cfg, dataset))
-            tracker = MlflowTracker(client, run.info.run_id, experiment_id, cfg, dataset)
+        with _log(cfg, tags, began) as log:
+            tracker = MlflowTracker(log, cfg, dataset, tags, began)
             try:
                 tracker.log_setting()
                 yield tracker
-                client.set_terminated(tracker.run_id)
+                put_end(log, "FINISHED")
             except (KeyboardInterrupt, SystemExit):
                 tracker.end("KILLED", "killed")
                 raise
             except BaseException:
                 tracker.end("FAILED", "failed")
                 raise
-            if id_file:
-                id_file.parent.mkdir(parents=True, exist_ok=True)
-                id_file.write_text(f"{tracker.run_id}\n")
+        if id_file:
+            id_file.parent.mkdir(parents=True, exist_ok=True)
+            id_file.write_text(f"{tracker.run_id}\n")
     except (MlflowException, SQLAlchemyError) as error:
-        reason = first_line(getattr(error, "orig", None) or error)
-        raise PipelineError(f"tracking in {cfg.tracking.uri or cfg.tracking.store}: {reason}") from error
+        raise PipelineError(f"tracking in {cfg.tracking.uri or cfg.tracking.store}: {reason(error)}") from error
+
+
+@contextmanager
+def _log(cfg: DictConfig, tags: Mapping[str, str], began: int) -> Iterator[Log]:
+    """A new run, where the configuration wants it."""
+    name, tracking = _run_name(cfg), cfg.tracking
+    if is_server(tracking.uri):
+        run = {"uri": tracking.uri, "experiment": cfg.dataset.name, "name": name, "tags": tags, "began": began}
+        patience, required = outbox.patience(tracking), tracking.get("unsent") != "keep"
+        patience = patience if required else min(patience, outbox.IN_A_HURRY)
+        with outbox.opened(Path(tracking.store), run, required=required, patience=patience) as log:
+            yield log
+        return
+    client, experiment_id = open_store(tracking.store, tracking.uri, cfg.dataset.name)
+    around = None if tracking.uri else existing_folder(tracking.store).parent
+    run_id = client.create_run(experiment_id, began, tags, name).info.run_id
+    with tempfile.TemporaryDirectory() as files:
+        yield Direct(client, run_id, experiment_id, Path(files), around)
 
 
 class MlflowTracker:
-    """pipeline.contracts.Tracker over MLflow's client."""
+    """pipeline.contracts.Tracker over a run's log."""
 
-    def __init__(
-        self, client: MlflowClient, run_id: str, experiment_id: str, cfg: DictConfig, dataset: Dataset
-    ) -> None:
-        self.client, self.run_id, self.experiment_id, self.cfg, self.dataset = (
-            client,
-            run_id,
-            experiment_id,
-            cfg,
-            dataset,
-        )
+    def __init__(self, log: Log, cfg: DictConfig, dataset: Dataset, tags: Mapping[str, str], began: int) -> None:
+        self.log, self.cfg, self.dataset, self.tags, self.began = log, cfg, dataset, tags, began
+
+    @property
+    def run_id(self) -> str:
+        return self.log.run_id
 
     @property
     def opened_by(self) -> str:
         uri, store = self.cfg.tracking.uri, self.cfg.tracking.store
         if uri is None:
             return f"python -m pipeline.ui {self.run_id}{as_options(store, uri)}"
-        if uri.startswith("http"):
-            return f"{uri.rstrip('/')}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
+        if is_server(uri):
+            return self.log.opened_by
         return f"mlflow ui --backend-store-uri {uri}"
 
     @property
     def origin(self) -> Origin:
-        tracking, stored = self.cfg.tracking, StoredRun(self.client, self.client.get_run(self.run_id))
-        return replace(stored.origin, found_by=as_options(tracking.store, tracking.uri))
+        tracking, began = self.cfg.tracking, datetime.fromtimestamp(self.began / 1000)
+        found_by = as_options(tracking.store, tracking.uri)
+        commit = self.tags.get("git_commit")
+        return Origin(self.run_id, _run_name(self.cfg), began, commit, self.changed, found_by)
 
     def log_setting(self) -> None:
         """What is known before training: parameters, configuration, versions and machine, data, uncommitted code."""
         overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
-        params = [Param(key, str(value)) for key, value in headline(self.cfg, overrides).items()]
-        self.client.log_batch(self.run_id, params=params)
+        self.log.put({"params": {key: str(value) for key, value in headline(self.cfg, overrides).items()}})
         # observers belong to whoever watched this run; a run by its configuration is nobody's trial
         configuration = OmegaConf.masked_copy(self.cfg, [key for key in self.cfg if key != "observers"])
-        self.client.log_text(self.run_id, OmegaConf.to_yaml(configuration, resolve=True), "config.yaml")
-        self.client.log_dict(self.run_id, environment.describe(), "environment.json")
-        self.client.log_inputs(self.run_id, [self._dataset_input()])
-        if diff := git.uncommitted():
-            self.log_files([(git.UNCOMMITTED, diff)])
+        put_file(self.log, "config.yaml", OmegaConf.to_yaml(configuration, resolve=True))
+        self.log_json(environment.describe(), "environment.json")
+        self.log.put({"dataset": self._dataset()})
+        diff = git.uncommitted()
+        self.changed = bool(diff)
+        if diff:
+            put_file(self.log, git.UNCOMMITTED, diff)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        now = int(time.time() * 1000)
-        self.client.log_batch(self.run_id, [Metric(key, float(value), now, step) for key, value in metrics.items()])
+        put_metrics(self.log, metrics, step)
 
     def log_images(self, images: Iterable[tuple[str, np.ndarray]], step: int) -> None:
-        for key, image in images:
-            # by default MLflow uploads in the background, and the end of the run waits a second for it
-            self.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
+        put_images(self.log, images, step)
 
     def log_files(self, files: Iterable[tuple[str, bytes]]) -> None:
         for name, content in files:
-            log_file(self.client, self.run_id, name, content)
+            put_file(self.log, name, content)
 
     def log_json(self, content: Mapping[str, Any], name: str) -> None:
-        self.client.log_dict(self.run_id, dict(content), name)
+        put_file(self.log, name, json.dumps(dict(content), indent=2))
 
     def log_arrays(self, arrays: Mapping[str, np.ndarray], name: str) -> None:
         file = io.BytesIO()
         np.savez_compressed(file, **arrays)
-        self.log_files([(name, file.getvalue())])
+        put_file(self.log, name, file.getvalue())
 
     def log_model(self, model: Any) -> None:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name) / "model"
-            save(model, self.cfg.model.family, self.dataset, self.run_id, folder)
-            self.client.log_artifacts(self.run_id, str(folder), "model")
+        save(model, self.cfg.model.family, self.dataset, self.run_id, self.log.files / "model")
+        self.log.put({"files": ["model"]})
 
     def set_state(self, state: str) -> None:
-        self.client.set_tag(self.run_id, "state", state)
+        self.log.put({"tags": {"state": state}})
 
     def end(self, status: str, state: str) -> None:
         """As well as it goes: the store may be what failed."""
         with suppress(Exception):
-            self.client.set_terminated(self.run_id, status)
             self.set_state(state)
+            put_end(self.log, status)
 
-    def _dataset_input(self) -> DatasetInput:
+    def _dataset(self) -> dict[str, str]:
         data = self.dataset
         sizes = {split: len(getattr(data, split)) for split in ("train", "val", "test")}
         source = OmegaConf.to_container(self.cfg.dataset.source, resolve=True)
-        logged = LoggedDataset(
-            name=data.name,
-            digest=data.sha256[:32],  # MLflow keeps 36 characters; the tag has them all
-            source_type="code",
-            source=json.dumps(source),
-            schema=json.dumps({"image_shape": data.image_shape, "dtype": data.train.images.dtype.name}),
-            profile=json.dumps({**sizes, "classes": len(data.class_names), "sha256": data.sha256}),
-        )
-        return DatasetInput(logged, [InputTag("mlflow.data.context", "training")])
+        return {
+            "name": data.name,
+            "digest": data.sha256[:32],  # MLflow keeps 36 characters; the tag has them all
+            "source_type": "code",
+            "source": json.dumps(source),
+            "schema": json.dumps({"image_shape": data.image_shape, "dtype": data.train.images.dtype.name}),
+            "profile": json.dumps({**sizes, "classes": len(data.class_names), "sha256": data.sha256}),
+        }
 
 
 def _run_name(cfg: DictConfig) -> str:

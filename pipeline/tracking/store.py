@@ -7,17 +7,17 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
 
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage
+from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+from pipeline import passwords
 from pipeline.errors import PipelineError
-from pipeline.tracking import views
+from pipeline.tracking import server, views
 
 DATABASE = "mlflow.db"
 MIGRATIONS = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
@@ -33,7 +33,9 @@ def open_store(store: str, uri: str | None, experiment: str) -> tuple[MlflowClie
     _quiet()
     if uri is not None:
         client = existing_client(store, uri)
-        found = _existing(client, experiment) or client.get_experiment(client.create_experiment(experiment))
+        found = _existing(client, experiment) or _created(client, experiment)
+        if server.is_server(uri):
+            server.check_artifacts(uri, found)
         views.prepare(client, found, views.of_experiment())
         return client, found.experiment_id
     folder = existing_folder(store)
@@ -54,8 +56,9 @@ def existing_client(store: str, uri: str | None) -> MlflowClient:
     _quiet()
     if uri is None:
         return _client(Path(store).resolve())
-    if uri.startswith("http"):
-        _answers(uri)
+    passwords.refuse("tracking.uri", uri)
+    if server.is_server(uri):
+        server.check(uri)
     return MlflowClient(uri)
 
 
@@ -121,6 +124,16 @@ def _existing(client: MlflowClient, name: str) -> Experiment | None:
     return experiment
 
 
+def _created(client: MlflowClient, name: str) -> Experiment:
+    """On a server; another machine may be a moment ahead."""
+    try:
+        return client.get_experiment(client.create_experiment(name))
+    except MlflowException:
+        if (found := _existing(client, name)) is None:
+            raise
+        return found
+
+
 def _create_experiment(client: MlflowClient, folder: Path, name: str) -> Experiment:
     experiment_id = client.create_experiment(name)
     _relocate(folder, experiment_id)
@@ -138,16 +151,3 @@ def _relocate(folder: Path, experiment_id: str) -> None:
         database.execute(
             "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (location, int(experiment_id))
         )
-
-
-def _answers(uri: str) -> None:
-    """MLflow itself would retry for minutes before it says that nobody is there."""
-    try:
-        with urlopen(f"{uri.rstrip('/')}/health", timeout=10):
-            pass
-    except HTTPError:  # somebody is there; what it minds, MLflow will say
-        pass
-    except (URLError, OSError) as error:
-        raise PipelineError(
-            f"tracking.uri={uri}: no MLflow server answers ({getattr(error, 'reason', error)})"
-        ) from None

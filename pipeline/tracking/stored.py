@@ -24,6 +24,7 @@ from pipeline.contracts import History, Origin
 from pipeline.errors import PipelineError, first_line
 from pipeline.tracking import git
 from pipeline.tracking.model import load
+from pipeline.tracking.server import reason
 from pipeline.tracking.store import DATABASE, existing_client, log_file
 
 SHORT = 8  # characters of an id that people read
@@ -125,7 +126,7 @@ def reading(store: str, uri: str | None) -> Iterator[MlflowClient]:
         with nullcontext() if uri else chdir(folder.parent):
             yield existing_client(str(folder), uri)
     except (MlflowException, SQLAlchemyError) as error:
-        raise PipelineError(f"{uri or store}: {first_line(getattr(error, 'orig', None) or error)}") from error
+        raise PipelineError(f"{uri or store}: {reason(error)}") from error
 
 
 class StoredRun:
