@@ -5,15 +5,19 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 from optuna.study import Study
+from optuna.trial import TrialState
 
 from pipeline.errors import first_line
 from sweeps import publish, report
+from sweeps.drivers import Hold
 from sweeps.loop import Loop, Plan
+from sweeps.study import trials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -75,15 +79,14 @@ class ParentRun:
 
 
 @contextmanager
-def parent(config: DictConfig, plan: Plan, study: Study) -> Iterator[ParentRun | Nowhere]:
+def parent(config: DictConfig, plan: Plan, study: Study, hold: Hold) -> Iterator[ParentRun | Nowhere]:
     """The parent run for as long as the sweep is driven; children that a dead driver left RUNNING are closed first."""
     client, experiment_id = opened(config)
     if client is None:
         yield Nowhere()
         return
-    close_left_running(client, plan.name)
-    found = _runs(client, f"tags.kind = 'sweep' and tags.sweep = '{plan.name}'")
-    run_id = found[0].info.run_id if found else _create(client, experiment_id, config, plan)
+    close_left_running(client, study)
+    run_id = hold.alone(partial(_find_or_create, client, experiment_id, config, plan))
     client.update_run(run_id, status="RUNNING")
     client.set_tag(run_id, "objective", _objective(plan))
     run = ParentRun(client, run_id, _around(config), plan, study)
@@ -96,7 +99,7 @@ def parent(config: DictConfig, plan: Plan, study: Study) -> Iterator[ParentRun |
         status, state = "KILLED", "killed"
         raise
     finally:
-        close_left_running(client, plan.name)
+        close_left_running(client, study)
         run.try_to_write()
         client.set_terminated(run_id, status)
         client.set_tag(run_id, "state", state)
@@ -153,6 +156,11 @@ def seconds_of_runs(config: DictConfig, plan: Plan) -> list[float]:
     return [(run.info.end_time - run.info.start_time) / 1000 for run in found]
 
 
+def _find_or_create(client: "MlflowClient", experiment_id: str, config: DictConfig, plan: Plan) -> str:
+    found = _runs(client, f"tags.kind = 'sweep' and tags.sweep = '{plan.name}'")
+    return found[0].info.run_id if found else _create(client, experiment_id, config, plan)
+
+
 def _create(client: "MlflowClient", experiment_id: str, config: DictConfig, plan: Plan) -> str:
     from mlflow.entities import Param
 
@@ -183,11 +191,14 @@ def _prepare_views(client: "MlflowClient", parent: "Run") -> None:
     views.prepare(client, client.get_experiment(parent.info.experiment_id), views.of_sweep(parent))
 
 
-def close_left_running(client: "MlflowClient", name: str) -> None:
-    """Trials of a sweep that nobody drives now, whose processes are gone."""
+def close_left_running(client: "MlflowClient", study: Study) -> None:
+    """Trials of a sweep that no driver has in its hands now: their processes are gone."""
+    name = study.study_name
+    in_hand = {str(trial.number) for trial in trials(study, TrialState.RUNNING)}
     for run in _runs(client, f"tags.kind = 'run' and tags.sweep = '{name}' and attributes.status = 'RUNNING'"):
-        client.set_terminated(run.info.run_id, "KILLED")
-        client.set_tag(run.info.run_id, "state", "killed")
+        if run.data.tags.get("trial") not in in_hand:
+            client.set_terminated(run.info.run_id, "KILLED")
+            client.set_tag(run.info.run_id, "state", "killed")
 
 
 def child_runs(client: "MlflowClient", name: str) -> dict[int, str]:
