@@ -137,7 +137,7 @@ def _file_holder(place: Path, name: str) -> str | None:
 # --- an advisory lock in PostgreSQL
 
 HOLDERS = """
-    SELECT application_name, to_char(backend_start, 'YYYY-MM-DD HH24:MI:SS'), mode = 'ShareLock'
+    SELECT application_name, coalesce(to_char(backend_start, 'YYYY-MM-DD HH24:MI:SS'), 'some time'), mode = 'ShareLock'
     FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE locktype = 'advisory' AND granted AND objsubid = 1
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -152,7 +152,8 @@ OWN_GHOSTS = """
 @contextmanager
 def _advisory_lock(store: PostgreSQL, name: str, shared: bool) -> Iterator[Hold]:
     """Every connection of the storage takes the lock as it is made: what is stored, is stored by the holder."""
-    me = f"sweepline {secrets.token_hex(4)} {os.getpid()} {socket.gethostname()}"[:63]  # PostgreSQL cuts longer ones
+    host = socket.gethostname().encode("ascii", "replace").decode()
+    me = f"sweepline {secrets.token_hex(4)} {os.getpid()} {host}"[:63]  # PostgreSQL takes no more, and ASCII alone
     take, over = _taking(store, name, me, shared), threading.Event()
     event.listen(store.engine, "connect", take)
     store.engine.dispose()
@@ -238,9 +239,11 @@ def _holders(execute: Callable[..., Any], name: str) -> list[tuple[str, str, boo
 
 
 def _named(holders: Collection[tuple[str, str, bool]]) -> str | None:
-    words = [(*(application or "").split(" ", 3), since) for application, since, _ in holders]
-    said = [f"process {each[2]} on {each[3]}, since {each[4]}" for each in words if len(each) == 5]
-    return "; ".join(said) or ("another process" if holders else None)
+    said = []
+    for application, since, _ in holders:
+        _, _, process, host = f"{application}   ".split(" ", 3)
+        said.append(f"process {process} on {host.strip()}, since {since}" if process else "another process")
+    return "; ".join(said) or None
 
 
 def _key(what: str, name: str) -> int:

@@ -116,7 +116,8 @@ def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any]
     """What the configuration asks for, checked. Raises PipelineError, or Hydra's errors, for what cannot be."""
     asked = _with_names(settings.read(given), config)
     settings.check_objectives(asked)
-    swept = space.read(asked.params, arguments)
+    of_trials = [word for word in arguments if not re.match(r"\+*sweep\.storage=", word)]  # no business of theirs
+    swept = space.read(asked.params, of_trials)
     compose = composer(loader, config)
     check = get_method(asked.check) if asked.check else lambda cfg: None
     for point in space.samples(swept):

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from pipeline.errors import first_line
+from pipeline.errors import PipelineError, first_line
 from sweeps import publish, report
 from sweeps.drivers import Hold
 from sweeps.loop import Loop, Plan
@@ -99,7 +99,8 @@ def parent(config: DictConfig, plan: Plan, study: Study, hold: Hold) -> Iterator
         status, state = "KILLED", "killed"
         raise
     finally:
-        close_left_running(client, study)
+        with suppress(PipelineError):  # a study that is away
+            close_left_running(client, study)
         run.try_to_write()
         client.set_terminated(run_id, status)
         client.set_tag(run_id, "state", state)

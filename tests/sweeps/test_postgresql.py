@@ -5,17 +5,18 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
-from conftest import Toy, command
+from conftest import TINY, Toy, command
 from optuna.trial import FrozenTrial, TrialState
 from postgresql import PASSWORD, VARIABLE, Server
 
 from pipeline.errors import PipelineError
-from sweeps import storage
+from sweeps import drivers, storage
 
 
 @pytest.fixture
@@ -68,6 +69,10 @@ def seen(toy: Toy, where: set[str], over: threading.Event) -> None:
 
 def is_worker(process: int) -> bool:
     return b"sweeps.worker" in (Path("/proc") / str(process) / "cmdline").read_bytes()
+
+
+def point(trial: FrozenTrial) -> tuple[int, int]:
+    return trial.params["x"], trial.params["y"]
 
 
 def complete(trials: list[FrozenTrial]) -> list[FrozenTrial]:
@@ -139,11 +144,13 @@ def test_several_drivers_share_a_study_whatever_befalls_them(
     trials = study()
     assert len(counted(trials)) == 30, "the budget is of all drivers together"
     assert {trial.state for trial in counted(trials)} == {TrialState.COMPLETE}
-    assert len({trial.user_attrs["driver"] for trial in trials}) == 3
-    ends = [(event["x"], event["y"]) for event in toy.events("end")]
-    told = {(trial.params["x"], trial.params["y"]) for trial in complete(trials)}
-    assert set(ends) == told
-    assert len(ends) == len(told), "no configuration is trained twice"
+    assert len({trial.user_attrs.get("driver") for trial in trials} - {None}) == 3
+    ends = Counter((event["x"], event["y"]) for event in toy.events("end"))
+    told = {point(trial) for trial in complete(trials)}
+    put_back = Counter(point(trial) for trial in trials if "retry_of" in trial.user_attrs)
+    assert ends.keys() == told
+    assert ends - Counter(told) <= put_back, "a configuration is trained twice only where the first went unheard"
+    assert put_back.total() <= 2, "what the killed driver had in its slots"
     until(lambda: processes(toy) == [])
     assert where <= {"environ of driver"}, "which was given it"
     assert PASSWORD not in str(said)
@@ -173,35 +180,39 @@ def test_a_server_that_stays_away_ends_with_one_line(postgresql: Server, monkeyp
     assert isinstance(store.get_all_studies(), list)
 
 
+def test_several_drivers_need_a_server(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db"
+    with (
+        pytest.raises(PipelineError, match="sweep.shared=true: needs a study in PostgreSQL"),
+        drivers.only_driver(storage.storage(url), url, tmp_path, "toy", shared=True),
+    ):
+        pass
+
+
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("password", "line"),
     [
-        (("@storage=sqlite:///x.db", "@shared=true"), "sweep.shared=true: needs a study in PostgreSQL"),
-        (("hydra/sweeper/sampler=cmaes", "@shared=true"), "sampler=CmaEsSampler: must be random, tpe, qmc, nsgaii or"),
+        ("wrong", r"postgresql\+psycopg://postgres:\*\*\*@127.0.0.1:\d+/postgres: .*password authentication failed"),
         (
-            ('@storage="postgresql://me:secret@nowhere/x"',),
-            "sweep.storage=postgresql://me:***@nowhere/x: must not hold",
-        ),
-        (
-            ('@storage="postgresql://me:${oc.env:HOME}@127.0.0.1:1/x"',),
-            "postgresql://me:***@127.0.0.1:1/x: the study's",
+            "with@in/it",
+            r"sweep.storage=postgresql\+psycopg://postgres:\*\*\*@127.0.0.1:\d+/postgres: a password's @ must",
         ),
     ],
 )
-def test_what_cannot_be_is_one_line(
-    words: tuple[str, ...], line: str, toy: Toy, study: Callable[[], list[FrozenTrial]]
+def test_a_server_that_refuses_is_one_line_without_the_password(
+    password: str, line: str, postgresql: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = toy.run("x=interval(0,1)", *words)
-    assert done.returncode != 0
-    assert line in done.stderr
-    assert os.environ["HOME"] not in done.stderr.splitlines()[-1]
+    monkeypatch.setenv(VARIABLE, password)
+    with pytest.raises(PipelineError, match=line) as refused:
+        storage.storage(storage.resolved(postgresql.url()))
+    assert password not in str(refused.value)
 
 
 def test_a_pipelines_sweep_keeps_the_password_out_of_everything(
     tmp_path: Path, postgresql: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, PASSWORD)
-    words = ("model=knn", "sweep=custom", "model.estimator.n_neighbors=1,3", "dataset.limit=300", "figures=none")
+    words = ("model=knn", "sweep=custom", "model.estimator.n_neighbors=1,3", *TINY[:3], "figures=none")
     place = f"'{postgresql.url()}'"
     done = command(*words, f"sweep.storage={place}", "executor.slots=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
