@@ -23,6 +23,7 @@ from pipeline.errors import PipelineError, chain, first_line
 
 SECONDS_TO_WAIT = 10  # for another process that writes to the same SQLite file
 SECONDS_AWAY = 60  # that a database server may be, before a sweep ends
+LIKE = "postgresql+psycopg://user@host:5432/database"
 MAKING_TABLES = 7_305_421_916  # the advisory lock under which Optuna's tables are made
 
 
@@ -57,6 +58,8 @@ def storage(url: str | None) -> BaseStorage:
             if is_postgresql(url):
                 return PostgreSQL(url)
             return RDBStorage(url) if file is None else _sqlite(file)
+    except ValueError as error:  # which quotes what it took for a port
+        raise PipelineError(f"{without_password(url)}: cannot be read; must be like {LIKE}") from error
     except (RuntimeError, AssertionError) as error:  # of another version, not Optuna's
         raise PipelineError(f"{without_password(url)}: {first_line(error)}") from error
     except PipelineError as error:
@@ -97,10 +100,10 @@ class PostgreSQL(_CachedStorage):
         if address.password is None and "PGPASSWORD" in os.environ:
             address = address.set(password=os.environ["PGPASSWORD"])
         self.password = address.password
-        patience = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 30_000}
-        one = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 3 * SECONDS_AWAY}
+        network = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 30_000}
+        pool = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 3 * SECONDS_AWAY, "pool_pre_ping": True}
         try:
-            self.engine = create_engine(address, connect_args=patience, pool_pre_ping=True, **one)
+            self.engine = create_engine(address, connect_args=network, **pool)
         except ImportError as error:
             raise PipelineError("needs psycopg: pip install 'sweepline[cluster]'") from error
         with self.engine.connect() as connection:  # two that make the tables at once break them
@@ -129,10 +132,11 @@ class PostgreSQL(_CachedStorage):
                 return result
 
     def _wait(self, error: Exception, seconds: float) -> None:
-        if self.away_since is None:
+        since = self.away_since
+        if since is None:
             self.away_since = time.monotonic()
             print(f"the study's storage is away, trying for {SECONDS_AWAY} s: {_said(error)}", flush=True)
-        elif time.monotonic() - self.away_since > SECONDS_AWAY:
+        elif time.monotonic() - since > SECONDS_AWAY:
             raise PipelineError(
                 f"the study's storage: has been away for {SECONDS_AWAY} s ({_said(error)}); the same command goes on "
                 "where this one ended"
