@@ -169,11 +169,9 @@ def _advisory_lock(store: PostgreSQL, name: str, shared: bool) -> Iterator[Hold]
 
 def _taking(store: PostgreSQL, name: str, me: str, shared: bool) -> Callable[[Any, Any], None]:
     """What is done with a new connection. Raises PipelineError where somebody else has the study by now."""
-    settings = {
-        "application_name": me,
-        "idle_session_timeout": f"{SECONDS_SILENT}s",  # a machine that was cut off, a process that was stopped
-        "lock_timeout": f"{SECONDS_SILENT}s",
-    }
+    # a machine that was cut off, a process that was stopped: whatever it was doing, others wait no longer than this
+    bounds = ("idle_session_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
+    settings = {"application_name": me, **dict.fromkeys(bounds, f"{SECONDS_SILENT}s")}
     lock = "SELECT pg_try_advisory_lock_shared(%s)" if shared else "SELECT pg_try_advisory_lock(%s)"
 
     def take(connection: Any, record: Any) -> None:

@@ -171,7 +171,7 @@ for _name in BaseStorage.__abstractmethods__:  # all that Optuna does with a sto
 
 def without_password(url: str) -> str:
     """For people's eyes, whatever the password has in it."""
-    return re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url))
 
 
 def resolved(written: str) -> str:
@@ -199,8 +199,10 @@ def as_written(config: DictConfig) -> str | None:
 
 def check_password(written: str, url: str) -> None:
     """Raises PipelineError for a password that others would see, and for one that would be taken for a host."""
-    password = re.search(r"://[^:/@]*:(.*)@", written)
-    if password and "${" not in password[1]:
+    if sqlite_file(url) is not None:
+        return
+    password = re.search(r"://[^:/@]*:(.*)@|[?&]password=([^&]*)", written)
+    if password and "${" not in password[0]:
         raise PipelineError(
             f"sweep.storage={without_password(written)}: must not hold the password, which process lists and files "
             "would show; leave it out and set PGPASSWORD or ~/.pgpass, or write ${oc.env:NAME} in its place"
@@ -209,13 +211,13 @@ def check_password(written: str, url: str) -> None:
         raise PipelineError(f"sweep.storage={without_password(url)}: a password's @ must be written %40, its / %2F")
 
 
-def keep_from_workers(store: BaseStorage, trials: DictConfig) -> None:
-    """Take the password out of the environment that workers inherit, but for what a trial's configuration asks for."""
-    password = getattr(store, "password", None)
-    if not password:
+def keep_from_workers(store: BaseStorage, written: str | None, trials: DictConfig) -> None:
+    """Take the password out of the environment that workers inherit, unless a trial's configuration needs it."""
+    if not isinstance(store, PostgreSQL) or store.password is None:
         return
     asked = OmegaConf.to_yaml(OmegaConf.masked_copy(trials, [key for key in trials if key != "sweep"]))
-    for name, value in list(os.environ.items()):
-        holds_it = password in (value, unquote(value)) or f":{password}@" in unquote(value)
-        if holds_it and f"oc.env:{name}" not in asked:
-            del os.environ[name]
+    for name in re.findall(r"oc\.env:(\w+)", written):
+        if f"oc.env:{name}" not in asked and store.password in unquote(os.environ.get(name, "")):
+            os.environ.pop(name)
+    if "postgres" not in asked:
+        os.environ.pop("PGPASSWORD", None)  # the storage has read it

@@ -50,7 +50,7 @@ def sweep(
     folder.mkdir(parents=True, exist_ok=True)
     url, shared = plan.settings.storage, plan.settings.shared
     store = storage.storage(url)
-    storage.keep_from_workers(store, plan.base)
+    storage.keep_from_workers(store, plan.storage, plan.base)
     with drivers.only_driver(store, url, folder, plan.name, shared=shared) as hold:
         OmegaConf.save(config, folder / "multirun.yaml")
         opened = hold.alone(partial(open_study, plan, store))

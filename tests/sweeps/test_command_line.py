@@ -134,6 +134,7 @@ def test_the_name_tells_studies_of_different_models_and_data_apart() -> None:
             "sweep=seeds sweep.storage='postgresql://me:pw@db/x'",
             "sweep.storage=postgresql://me:***@db/x: must not hold",
         ),
+        ("sweep=seeds sweep.storage='postgresql://db/x?password=pw'", "postgresql://db/x?password=***: must not hold"),
     ],
 )
 def test_bad_input_is_one_line(words: str, line: str) -> None:
