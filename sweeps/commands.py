@@ -181,7 +181,9 @@ def url(store: Path) -> str:
     """Of a store's own studies. Raises PipelineError where there are none."""
     file = store / STUDIES
     if not file.exists():
-        raise PipelineError(f"{store}: has no sweeps ({file} is missing); --store names another store")
+        raise PipelineError(
+            f"{store}: has no sweeps ({file} is missing); --store names another store, --storage a database"
+        )
     return f"sqlite:///{file}"
 
 

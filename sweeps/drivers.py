@@ -25,13 +25,11 @@ from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.errors import PipelineError
-from sweeps.storage import ConnectionLostError, PostgreSQL, one_line, sqlite_file
+from sweeps.storage import ConnectionLostError, PostgreSQL, is_postgresql, one_line, sqlite_file
 
 DRIVER = "driver"  # in a trial's attributes: who claimed it
 SECONDS_BETWEEN_SIGNS = 2.0  # of life: a connection that was cut off is renewed, and the lock with it
-SECONDS_GONE = (
-    10.0  # after which the trials of a driver without its lock are taken over: a restart cuts off all of them
-)
+SECONDS_GONE = 10.0  # without its lock, after which a driver's trials are taken over; a restart takes it from all
 SECONDS_SILENT = 60  # after which the server closes a session
 
 Found = TypeVar("Found")
@@ -62,6 +60,15 @@ class Hold:
         return time.monotonic() - self.missed.setdefault(driver, time.monotonic()) > SECONDS_GONE
 
 
+def check_shared(url: str | None) -> None:
+    """Raises PipelineError for a study that several drivers could not hold together."""
+    if not is_postgresql(url):
+        raise PipelineError(
+            "sweep.shared=true: needs a study in PostgreSQL (sweep.storage=postgresql+psycopg://user@host/database); "
+            "on one machine, executor.slots says how many trials run beside each other"
+        )
+
+
 @contextmanager
 def only_driver(store: BaseStorage, url: str | None, folder: Path, name: str, *, shared: bool) -> Iterator[Hold]:
     """Holds the study for this process, or with `shared` beside others that say so too.
@@ -71,11 +78,6 @@ def only_driver(store: BaseStorage, url: str | None, folder: Path, name: str, *,
     if isinstance(store, PostgreSQL):
         with _advisory_lock(store, name, shared) as hold:
             yield hold
-    elif shared:
-        raise PipelineError(
-            "sweep.shared=true: needs a study in PostgreSQL (sweep.storage=postgresql+psycopg://...); "
-            "on one machine, executor.slots says how many trials run beside each other"
-        )
     else:
         with _file_lock(_place(url, folder), name):
             yield Hold()

@@ -129,8 +129,10 @@ def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any]
         asked = replace(asked, sampler={**asked.sampler, "_target_": "optuna.samplers.TPESampler"})
     # refused now, not when a study has been made
     is_grid = sampling.sampler(asked.sampler, swept, asked.n_trials, 0) is None
-    if asked.shared and not is_grid:
-        sampling.check_shared(asked.sampler)
+    if asked.shared:
+        drivers.check_shared(asked.storage)
+        if not is_grid:
+            sampling.check_shared(asked.sampler)
     sampling.pruner(asked.pruner)
     points = space.size(swept) if is_grid else DEFAULT_TRIALS
     asked = replace(asked, n_trials=min(asked.n_trials or points, points) if is_grid else asked.n_trials or points)

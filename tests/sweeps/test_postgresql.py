@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from postgresql import PASSWORD, VARIABLE, Server
 
 from pipeline.errors import PipelineError
-from sweeps import drivers, storage
+from sweeps import storage
 
 
 @pytest.fixture
@@ -178,15 +178,6 @@ def test_a_server_that_stays_away_ends_with_one_line(postgresql: Server, monkeyp
     assert "\n" not in str(ended.value)
     postgresql.start()
     assert isinstance(store.get_all_studies(), list)
-
-
-def test_several_drivers_need_a_server(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/studies.db"
-    with (
-        pytest.raises(PipelineError, match="sweep.shared=true: needs a study in PostgreSQL"),
-        drivers.only_driver(storage.storage(url), url, tmp_path, "toy", shared=True),
-    ):
-        pass
 
 
 @pytest.mark.parametrize(
