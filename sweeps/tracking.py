@@ -194,12 +194,16 @@ def _prepare_views(client: "MlflowClient", parent: "Run") -> None:
 
 def close_left_running(client: "MlflowClient", study: Study) -> None:
     """Trials of a sweep that no driver has in its hands now: their processes are gone."""
-    name = study.study_name
-    in_hand = {str(trial.number) for trial in trials(study, TrialState.RUNNING)}
-    for run in _runs(client, f"tags.kind = 'run' and tags.sweep = '{name}' and attributes.status = 'RUNNING'"):
-        if run.data.tags.get("trial") not in in_hand:
+    query = f"tags.kind = 'run' and tags.sweep = '{study.study_name}' and attributes.status = 'RUNNING'"
+    before, running, after = _in_hand(study), _runs(client, query), _in_hand(study)  # other drivers claim and finish
+    for run in running:
+        if run.data.tags.get("trial") not in before | after:
             client.set_terminated(run.info.run_id, "KILLED")
             client.set_tag(run.info.run_id, "state", "killed")
+
+
+def _in_hand(study: Study) -> set[str]:
+    return {str(trial.number) for trial in trials(study, TrialState.RUNNING)}
 
 
 def child_runs(client: "MlflowClient", name: str) -> dict[int, str]:
