@@ -17,6 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from rich.console import Console
 from rich.table import Table
@@ -24,7 +25,7 @@ from rich.table import Table
 import sweeps.report as reports
 from pipeline.config import CONF, trained
 from pipeline.errors import PipelineError
-from sweeps import best, publish, slots, space, study, trial
+from sweeps import best, drivers, publish, slots, space, storage, study, trial
 from sweeps.contracts import Summary
 from sweeps.loop import Plan
 from sweeps.sweep import make_plan, places_of
@@ -54,9 +55,9 @@ def plan(overrides: Sequence[str]) -> None:
 
 def status(url: str, name: str | None) -> None:
     """A line for each sweep, or one sweep's best, running and failed trials."""
-    opened = study.storage(url)
+    opened = _opened(url)
     if name is not None:
-        _show(url, study.existing(opened, name))
+        _show(opened, url, study.existing(opened, name))
         return
     table = Table("sweep", "trials", "complete", "pruned", "failed", "best", "", box=None, header_style="dim")
     for each in sorted(opened.get_all_studies(), key=lambda found: found.study_name):
@@ -69,7 +70,7 @@ def status(url: str, name: str | None) -> None:
             f"{sum(counts)}/{summary.n_trials}",
             *map(str, counts),
             found,
-            _driver(url, each.study_name) or "",
+            _driver(opened, url, each.study_name) or "",
         )
     _console().print(table if table.rows else f"{url}: no sweep yet; python -m pipeline.train sweep=...")
 
@@ -87,7 +88,7 @@ def report(store: Path, url: str, name: str) -> None:
         files = publish.write(folder, summary, opened, asked)
         if client:
             tracking.renew(client, config, asked, opened)
-        _show(url, opened)
+        _show(opened._storage, url, opened)
         print(f"written: {folder}/{{{','.join(files)}}}")
 
 
@@ -154,11 +155,13 @@ def _composed(overrides: Sequence[str]) -> Iterator[tuple[DictConfig, ConfigLoad
 @contextmanager
 def _existing(store: Path, url: str, name: str) -> Iterator[tuple[Plan, Study, DictConfig]]:
     """A study with the plan that it was begun with."""
-    opened = study.existing(study.storage(url), name)
+    opened = study.existing(_opened(url), name)
     about = opened.user_attrs.get(study.ABOUT)
     if about is None:
         raise PipelineError(f"study {name}: was made by another program")
     words = [*about["overrides"], f"hydra.sweeper.study_name='{name}'"]
+    if storage.sqlite_file(url) is None:
+        words.append(f"hydra.sweeper.storage='{url}'")
     if not any(word.startswith("tracking.store=") for word in words) and store != Path("mlruns"):
         words.append(f"tracking.store={store}")
     with _composed(words) as (config, loader):
@@ -178,17 +181,19 @@ def url(store: Path) -> str:
     """Of a store's own studies. Raises PipelineError where there are none."""
     file = store / STUDIES
     if not file.exists():
-        raise PipelineError(f"{store}: has no sweeps ({file} is missing); --store names another store")
+        raise PipelineError(
+            f"{store}: has no sweeps ({file} is missing); --store names another store, --storage a database"
+        )
     return f"sqlite:///{file}"
 
 
 def _done(asked: Plan) -> int:
     """How many trials an existing study has behind it; nothing is created."""
     url = asked.settings.storage
-    file = study.sqlite_file(url) if url else None
+    file = storage.sqlite_file(url) if url else None
     if url is None or (file is not None and not file.exists()):
         return 0
-    opened = study.storage(url)
+    opened = storage.storage(url)
     if asked.name not in {each.study_name for each in opened.get_all_studies()}:
         return 0
     summary = reports.summarize(study.existing(opened, asked.name))
@@ -199,7 +204,7 @@ def _seconds_of_a_trial(asked: Plan, config: DictConfig, places: Sequence[slots.
     """From this study's trials, else from runs of the same model and data in the store, else from a probe."""
     url = asked.settings.storage
     if _done(asked):
-        records = reports.summarize(study.existing(study.storage(url), asked.name)).trials
+        records = reports.summarize(study.existing(storage.storage(url), asked.name)).trials
         seconds = [record.seconds for record in records if record.seconds and record.state == "complete"]
         if seconds:
             return statistics.median(seconds), f"the median of {len(seconds)} of its trials"
@@ -224,14 +229,19 @@ def _probe(asked: Plan, place: slots.Slot) -> float:
     return result.values[0] * (cfg.epochs or 1)
 
 
-def _driver(url: str, name: str) -> str | None:
-    who = study.driver(study.locks(url, Path()), name)
+def _opened(url: str) -> BaseStorage:
+    """url as it was given: its password is an interpolation."""
+    return storage.storage(storage.resolved(url))
+
+
+def _driver(store: BaseStorage, url: str, name: str) -> str | None:
+    who = drivers.driver(store, url, name)
     return f"running, driven by {who}" if who else None
 
 
-def _show(url: str, opened: Study) -> None:
+def _show(store: BaseStorage, url: str, opened: Study) -> None:
     summary = reports.summarize(opened)
-    print(reports.ending(summary, _driver(url, summary.name)))
+    print(reports.ending(summary, _driver(store, url, summary.name)))
     console = _console()
     table = Table("trial", "state", *summary.objectives, "seconds", "parameters", box=None, header_style="dim")
     for row in _rows(summary)[:15]:

@@ -4,23 +4,30 @@ import concurrent.futures
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipeline.errors import PipelineError
+from sweeps import sampling
 from sweeps import study as studies
+from sweeps.drivers import DRIVER, Hold
 from sweeps.settings import Settings
 from sweeps.space import Space, grid, overrides, suggest
+from sweeps.storage import one_line
 from sweeps.trial import Result
 
 ENOUGH_TO_JUDGE = 5  # finished trials, before their failures say that a sweep is hopeless
 GLANCE = 0.25  # seconds between looks at the clock and at the view
+LOOK = 1.0  # seconds between looks at a study in which other drivers have what is left
 
 
 @dataclass
@@ -44,6 +51,7 @@ class Plan:
 
     name: str
     settings: Settings
+    storage: str | None  # as it was written: what it takes from the environment is not to be seen
     space: Space
     is_grid: bool
     about: Mapping[str, Any]  # what is written into the study for its figures and commands
@@ -57,8 +65,15 @@ class Plan:
 class Loop:
     """One driver's work on a study. `changed` is called when something is to be seen anew."""
 
-    def __init__(self, plan: Plan, study: Study, changed: Callable[["Loop"], Any]) -> None:
-        self.plan, self.study, self.changed = plan, study, changed
+    def __init__(
+        self,
+        plan: Plan,
+        study: Study,
+        hold: Hold,
+        reclaim: Callable[[Collection[int]], None],
+        changed: Callable[["Loop"], Any],
+    ) -> None:
+        self.plan, self.study, self.hold, self.reclaim, self.changed = plan, study, hold, reclaim, changed
         self.lock = threading.Lock()  # reports come from the slots' threads
         self.active: dict[int, Active] = {}
         self.held: list[Active] = []  # equal to one in training: wait for its result
@@ -67,11 +82,17 @@ class Loop:
         self.signal: int | None = None  # that says to stop now
         self.submitting = False
         self.began = time.monotonic()
-        known = studies.trials(study)
+        self.looked = 0.0  # when there was nothing to do but by other drivers
         self.ended: list[tuple[Active, Result]] = []  # in this command, in their order
-        self.before = len([t for t in known if t.state.is_finished() and studies.RETRY_OF not in t.user_attrs])
-        self.failed = sum(studies.CAUSE in trial.user_attrs for trial in known)
-        self.left = studies.budget_left(study, plan.settings.n_trials)
+        self._learn()
+
+    def _learn(self) -> None:
+        """What the study says: at the start, and where others write to it before each claim."""
+        known = studies.trials(self.study)
+        began = [t for t in known if t.state.is_finished() and studies.RETRY_OF not in t.user_attrs]
+        self.before = len(began) - len(self.ended)
+        self.failed = sum(self._counts_as_failure(trial.user_attrs.get(studies.CAUSE)) for trial in known)
+        self.left = studies.budget_left(self.study, self.plan.settings.n_trials)
         self.digests = {
             trial.user_attrs[studies.CONFIGURATION]: trial.number
             for trial in known
@@ -82,13 +103,25 @@ class Loop:
         self.failures = {  # that would come again
             trial.user_attrs[studies.CONFIGURATION]: _failure(trial)
             for trial in known
-            if trial.user_attrs.get(studies.CAUSE) in LASTING and studies.CONFIGURATION in trial.user_attrs
+            if trial.state.is_finished()
+            and trial.user_attrs.get(studies.CAUSE) in LASTING
+            and studies.CONFIGURATION in trial.user_attrs
         }
-        self.points: Iterator[dict[str, Any]] | None = self._points(known) if plan.is_grid else None
+        self.points: Iterator[dict[str, Any]] | None = self._points(known) if self.plan.is_grid else None
         self.waiting = sum(trial.state == TrialState.WAITING for trial in known)
+        own = self._in_hand()
+        elsewhere = [t for t in known if t.state == TrialState.RUNNING and t.number not in own]
+        self.elsewhere = {t.number: t.user_attrs.get(studies.CONFIGURATION) for t in elsewhere}
         for trial in known:
             if trial.state == TrialState.COMPLETE and studies.FROM not in trial.user_attrs:
                 self._compare_with_target(trial.number, trial.values)
+
+    def _in_hand(self) -> set[int]:
+        return {*self.active, *(active.trial.number for active in self.held)}
+
+    def _counts_as_failure(self, cause: str | None) -> bool:
+        """In a grid nothing is sought: all points are visited, whatever they return."""
+        return cause is not None and not (cause == "invalid value" and self.plan.is_grid)
 
     def run(
         self,
@@ -106,14 +139,17 @@ class Loop:
                         self.submitting = True
                         futures[submit(active)] = active
                         self.submitting = False
-                    if not futures:
+                    if not futures and not self._waits_for_others():
                         break
                     self.changed(self)  # now that every slot is at work
+                    if not futures:
+                        time.sleep(GLANCE)
                     done, _ = concurrent.futures.wait(futures, GLANCE, concurrent.futures.FIRST_COMPLETED)
                     for future in done:
                         self._finish(futures.pop(future), future.result())
                     self._look_around()
                 self._look_around()
+                self._let_go(self.held, self.ending)
                 self.changed(self)
             except BaseException:
                 executor.shutdown(cancel_futures=True)
@@ -124,14 +160,22 @@ class Loop:
     def _save(self, futures: Mapping["concurrent.futures.Future[Result]", Active]) -> None:
         """Stopping: what has finished in the meantime is told, the rest comes again at the next start."""
         finished = {future: future.result() for future in futures if future.done() and not future.exception()}
-        with self.lock, studies.one_line():
+        with self.lock, one_line():
             for future, active in futures.items():
                 if future in finished and finished[future].state != "failed":
                     studies.tell(self.study, active.trial.number, finished[future])
                 elif active.trial.number in self.active:
                     self._put_back(active, "the sweep was stopped", fault=False)
-            for active in (*self.held, *self._running_here(futures)):
-                self._put_back(active, "the sweep was stopped", fault=False)
+        self._let_go([*self.held, *self._running_here(futures)], "the sweep was stopped")
+
+    def _let_go(self, those: Sequence[Active], message: str) -> None:
+        with self.lock, one_line():
+            for active in those:
+                self._put_back(active, message, fault=False)
+
+    def _waits_for_others(self) -> bool:
+        """Whether other drivers train: should one of them die, its trials are there to be had."""
+        return self.ending is None and self.signal is None and bool(self.elsewhere or self.held)
 
     def _running_here(self, futures: Mapping["concurrent.futures.Future[Result]", Active]) -> list[Active]:
         """A trial that was being submitted: an executor in this process trains there."""
@@ -147,23 +191,32 @@ class Loop:
             if active is None:
                 return None
             if active.digest in self.digests:
-                self._reuse(active)
+                with suppress(UpdateFinishedTrialError):  # another driver has taken it over
+                    self._reuse(active)
             elif active.digest in self.failures:
-                self._fail(active, self.failures[active.digest])
+                with suppress(UpdateFinishedTrialError):
+                    self._fail(active, self.failures[active.digest])
             elif self.ending is not None:
-                with self.lock, studies.one_line():
-                    self._put_back(active, self.ending, fault=False)
-            elif any(active.digest == other.digest for other in self.active.values()):
+                self._let_go([active], self.ending)
+            elif self._has_twin(active):
                 self.held.append(active)
             else:
                 self.active[active.trial.number] = active
                 return active
 
+    def _has_twin(self, active: Active) -> bool:
+        """Whether an equal one is in training: of those at other drivers, one that was claimed earlier."""
+        return any(active.digest == other.digest for other in self.active.values()) or any(
+            active.digest == digest and number < active.trial.number for number, digest in self.elsewhere.items()
+        )
+
     def _pop_held(self) -> Active | None:
         """One whose twin is no longer in training."""
-        in_training = {active.digest for active in self.active.values()}
+        if self.held and self.hold.shared:
+            with self.lock, one_line():
+                self._learn()
         for active in self.held:
-            if active.digest not in in_training:
+            if not self._has_twin(active):
                 self.held.remove(active)
                 return active
         return None
@@ -171,32 +224,53 @@ class Loop:
     def _ask(self) -> Active | None:
         if self.ending is not None or self.signal is not None or len(self.held) > self.slots:
             return None
-        with self.lock, studies.one_line():
-            if self.waiting:
-                self.waiting -= 1
-            elif self.left <= 0:
+        if time.monotonic() < self.looked + LOOK:
+            return None
+        with self.lock, one_line():
+            active = self.hold.alone(self._claim)
+        if active is None and self.hold.shared:
+            self.looked = time.monotonic()
+        return active
+
+    def _claim(self) -> Active | None:
+        """The next trial of the study; None where the budget is used up. May be cut off anywhere, and begun again."""
+        if self.hold.name is not None:
+            self.reclaim(self._in_hand())
+            self._learn()
+        if self.waiting:
+            self.waiting -= 1
+        elif self.left <= 0 or self.ending is not None:
+            return None
+        elif self.points is not None:
+            point = next(self.points, None)
+            if point is None:
                 return None
-            elif self.points is not None:
-                point = next(self.points, None)
-                if point is None:
-                    return None
-                self.study.enqueue_trial(point)
-                self.left -= 1
-            else:
-                self.left -= 1
-            trial = self.study.ask()
-            suggest(trial, self.plan.space)
-            self.plan.extend(trial)
-            params = trial.params
-            lines = overrides(self.plan.space, params)
-            try:
-                cfg = self.plan.compose(lines)
-            except Exception:  # a custom_search_space may ask for what there isn't
-                self.study.tell(trial, state=TrialState.FAIL)
-                raise
-            digest = self.plan.digest(cfg)
-            trial.set_user_attr(studies.CONFIGURATION, digest)
+            self.study.enqueue_trial(point)
+            self.left -= 1
+        else:
+            self.left -= 1
+        if self.hold.shared and not self.plan.is_grid:  # no two drivers draw the same
+            self.study.sampler = self._sampler()
+        trial = self.study.ask()
+        if self.hold.name is not None:
+            trial.set_user_attr(DRIVER, self.hold.name)
+        suggest(trial, self.plan.space)
+        self.plan.extend(trial)
+        params = trial.params
+        lines = overrides(self.plan.space, params)
+        try:
+            cfg = self.plan.compose(lines)
+        except Exception:  # a custom_search_space may ask for what there isn't
+            self.study.tell(trial, state=TrialState.FAIL)
+            raise
+        digest = self.plan.digest(cfg)
+        trial.set_user_attr(studies.CONFIGURATION, digest)
         return Active(trial, params, lines, cfg, digest, self.slots)
+
+    def _sampler(self) -> BaseSampler:
+        """With a seed of the next trial's own."""
+        settings = self.plan.settings
+        return sampling.sampler(settings.sampler, self.plan.space, settings.n_trials, len(studies.trials(self.study)))
 
     def _points(self, known: list[FrozenTrial]) -> Iterator[dict[str, Any]]:
         """The grid's points that no trial has or had; one that was put back comes again by itself."""
@@ -217,9 +291,12 @@ class Loop:
             raise PipelineError(f"pruning_metric={metric}: is none of an epoch's metrics, which are {there}")
         if metric not in metrics or len(self.plan.settings.directions) > 1:
             return False
-        with self.lock, studies.one_line():
-            active.trial.report(float(metrics[metric]), epoch)
-            stop = active.trial.should_prune()
+        try:
+            with self.lock, one_line():
+                active.trial.report(float(metrics[metric]), epoch)
+                stop = active.trial.should_prune()
+        except UpdateFinishedTrialError:
+            return True  # another driver has taken it over
         if self.signal is not None and self.submitting:  # executor=serial: it came while the study was written
             raise SystemExit(128 + self.signal)
         return stop
@@ -227,14 +304,16 @@ class Loop:
     def _finish(self, active: Active, result: Result) -> None:
         del self.active[active.trial.number]
         if result.cause == "interrupted":
-            with self.lock, studies.one_line():
+            with self.lock, one_line():
                 self._put_back(active, "the sweep was stopped", fault=False)
             return
         if result.state == "failed":
-            self._fail(active, result)
+            with suppress(UpdateFinishedTrialError):
+                self._fail(active, result)
             return
-        with self.lock, studies.one_line():
-            studies.tell(self.study, active.trial.number, result)
+        with self.lock, one_line():
+            if not studies.tell(self.study, active.trial.number, result):
+                return
         self.digests[active.digest] = active.trial.number
         self.ended.append((active, result))
         self._compare_with_target(active.trial.number, result.values)
@@ -247,7 +326,7 @@ class Loop:
     def _reuse(self, active: Active) -> None:
         """Tell what an equal configuration gave."""
         number = self.digests[active.digest]
-        with self.lock, studies.one_line():
+        with self.lock, one_line():
             twin = self.study.get_trials(deepcopy=False)[number]
             active.trial.set_user_attr(studies.REUSES, number)
             if len(self.plan.settings.directions) == 1:
@@ -261,7 +340,7 @@ class Loop:
     def _fail(self, active: Active, result: Result) -> None:
         """A killed process and, once, a lack of memory are no verdict on the trial; the rest is."""
         settings, attempt = self.plan.settings, self._attempt(active)
-        with self.lock, studies.one_line():
+        with self.lock, one_line():
             if result.cause == "killed" and attempt < settings.retries:
                 self._put_back(active, result.message, fault=True)
                 return
@@ -279,8 +358,8 @@ class Loop:
         self.ended.append((active, result))
         if result.cause in LASTING:
             self.failures.setdefault(active.digest, _failure(active.trial))
-        if result.cause == "invalid value" and self.plan.is_grid:
-            return  # nothing is sought: all points are visited, whatever they return
+        if not self._counts_as_failure(result.cause):
+            return
         self.failed += 1
         finished = self.before + len(self.ended)
         if self.failed > settings.max_failure_rate * finished and (
@@ -295,7 +374,7 @@ class Loop:
         return active.trial.user_attrs.get(studies.ATTEMPT, 0)
 
     def _put_back(self, active: Active, message: str, *, fault: bool) -> None:
-        studies.put_back(self.study, studies.trials(self.study)[active.trial.number], message, fault=fault)
+        self.hold.alone(partial(studies.put_back, self.study, active.trial.number, message, fault=fault))
         self.waiting += 1
 
     def _worst(self) -> float | None:

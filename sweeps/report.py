@@ -210,4 +210,4 @@ def where(plan: Plan) -> str:
     store = (plan.base.get("tracking") or {}).get("store", "mlruns")
     options = "" if store == "mlruns" else f" --store {quote(str(store))}"
     usual = plan.settings.storage == f"sqlite:///{store}/studies.db"
-    return options if usual else f"{options} --storage {quote(plan.settings.storage)}"
+    return options if usual else f"{options} --storage {quote(plan.storage)}"

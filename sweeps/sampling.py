@@ -14,6 +14,7 @@ from pipeline.errors import PipelineError, first_line
 from sweeps.space import Space, is_finite, size, values, walk
 
 GRID = "optuna.samplers.GridSampler"
+SHAREABLE = ("RandomSampler", "TPESampler", "QMCSampler", "NSGAIISampler", "NSGAIIISampler")  # all they know: the study
 LARGEST_GRID = 500  # points that a sweep visits without being asked how many
 
 
@@ -44,6 +45,20 @@ def sampler(given: Mapping[str, Any], space: Space, n_trials: int | None, seen: 
         settings.setdefault("group", True)  # learn from the trials that share a branch
         settings.setdefault("multivariate", True)
     return _instance("sampler", {"_target_": target, **settings})
+
+
+def check_shared(given: Mapping[str, Any]) -> None:
+    """Raises PipelineError for a sampler that several drivers cannot ask by turns. A grid is none."""
+    name = (given.get("_target_") or "TPESampler").rpartition(".")[2]
+    if name not in SHAREABLE:
+        right = "random, tpe, qmc, nsgaii or a grid"
+        raise PipelineError(
+            f"sampler={name}: must be {right} with sweep.shared=true; it keeps to itself what it learned"
+        )
+    if given.get("constant_liar") is False:
+        raise PipelineError("sampler.constant_liar=false: must be true with sweep.shared=true, or drivers try the same")
+    if name == "QMCSampler" and given.get("seed") is None:
+        raise PipelineError("sampler.seed=null: must be a whole number with sampler=qmc and sweep.shared=true")
 
 
 def pruner(given: Mapping[str, Any]) -> BasePruner:

@@ -35,6 +35,7 @@ class Settings:
     enqueue: tuple[Mapping[str, Any], ...]
     warm_start: str | None
     check: str | None
+    shared: bool = False
 
 
 def read(given: Mapping[str, Any]) -> Settings:
@@ -65,6 +66,7 @@ def _check(settings: Settings) -> None:
             "a whole number of at least 1",
         ),
         ("n_jobs", settings.n_jobs, _is_count(settings.n_jobs), "a whole number of at least 1"),
+        ("shared", settings.shared, isinstance(settings.shared, bool), "true or false"),
         ("retries", settings.retries, _is_count(settings.retries, 0), "a whole number of at least 0"),
         (
             "max_failure_rate",

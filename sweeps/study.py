@@ -1,27 +1,22 @@
-"""The study: where it is stored, one driver at a time, created or resumed, what a dead driver left put back."""
+"""The study: created or resumed, its budget, what a dead driver left put back."""
 
 import json
-import os
-import socket
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
 from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.errors import PipelineError, first_line
+from pipeline.errors import PipelineError
+from sweeps.drivers import Hold
 from sweeps.space import Space, describe, grid, named, walk
+from sweeps.storage import one_line
 from sweeps.trial import Result
-
-SECONDS_TO_WAIT = 10  # for another process that writes to the same SQLite file
 
 # what is remembered of a trial, in Optuna's user attributes
 CONFIGURATION = "configuration"  # digest of what was trained: equal ones are trained once
@@ -33,87 +28,6 @@ FROM = "from"  # the older study that it was taken over from
 # and of a study
 SPACE, BASE = "space", "base"  # what was swept, and everything else: neither may change
 ABOUT = "about"  # what figures and commands need to know; brought up to date at every start
-
-
-@contextmanager
-def one_line() -> Iterator[None]:
-    """What Optuna and SQLAlchemy raise about a storage, in one line."""
-    try:
-        yield
-    except ImportError as error:  # of what a sampler or a database needs
-        raise PipelineError(first_line(error)) from error
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        cause = error.__cause__ or error
-        raise PipelineError(f"the study's storage: {first_line(getattr(cause, 'orig', None) or cause)}") from error
-
-
-def storage(url: str | None) -> BaseStorage:
-    """Optuna's storage by its URL, tables made where there are none. Raises PipelineError where it cannot be used."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if url is None:
-        return InMemoryStorage()
-    file = sqlite_file(url)
-    try:
-        with one_line():
-            if file is None:
-                return RDBStorage(url)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(file.with_name(f".{file.name}.lock")):  # two that create one database break it
-                settings = {"connect_args": {"timeout": SECONDS_TO_WAIT}}
-                found = RDBStorage(f"sqlite:///{file}", engine_kwargs=settings)
-                with found.engine.connect() as connection:
-                    # as durable, with one sync a commit where the default has several; readers don't hold up the writer
-                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-                return found
-    except (RuntimeError, AssertionError) as error:  # of another version, not Optuna's
-        raise PipelineError(f"{url}: {first_line(error)}") from error
-    except PipelineError as error:
-        raise PipelineError(f"{url}: {error}; it was left as it is") from error
-
-
-def sqlite_file(url: str) -> Path | None:
-    """The absolute path of an SQLite URL's file; None for other storages."""
-    return Path(url.removeprefix("sqlite:///")).resolve() if url.startswith("sqlite:///") else None
-
-
-def locks(url: str | None, folder: Path) -> Path:
-    """Where the drivers of a storage's studies are known: beside an SQLite file, else in the sweep's own folder."""
-    file = sqlite_file(url) if url else None
-    return folder if file is None else file.with_name(f"{file.name}.drivers")
-
-
-@contextmanager
-def only_driver(place: Path, name: str) -> Iterator[None]:
-    """Holds the study for this process. Raises PipelineError, naming the holder, where another process has it."""
-    place.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(place / f"{name}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise PipelineError(
-            f"sweep {name}: is being driven by {driver(place, name)}; wait, or take another sweep.name"
-        ) from None
-    try:
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
-        holder = {"host": socket.gethostname(), "process": os.getpid(), "since": since}
-        (place / f"{name}.json").write_text(json.dumps(holder))
-        yield
-    finally:
-        lock.release()
-
-
-def driver(place: Path, name: str) -> str | None:
-    """Who drives a study now: host and process; None where nobody does."""
-    if not (place / f"{name}.lock").exists():
-        return None
-    try:
-        with FileLock(place / f"{name}.lock", timeout=0):
-            return None
-    except Timeout:
-        with suppress(OSError, ValueError):
-            found = json.loads((place / f"{name}.json").read_text())
-            return f"process {found['process']} on {found['host']}, since {found['since']}"
-        return "another process"
 
 
 def open_study(
@@ -161,14 +75,19 @@ def trials(study: Study, *states: TrialState) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=states or None)
 
 
-def put_back(study: Study, trial: FrozenTrial, message: str, *, fault: bool) -> None:
+def put_back(study: Study, number: int, message: str, *, fault: bool) -> None:
     """End a trial that was cut off, and let it come again under another number. A fault of its own counts against it.
 
-    The new one is there before the old one ends: a kill between the two loses nothing, and `reclaim` sees it.
+    The new one is there before the old one ends: a kill between the two loses nothing, and doing it again mends it.
+    One that has ended already, by the hand of another driver, stays as it is.
     """
-    attempt = trial.user_attrs.get(ATTEMPT, 0) + fault
-    study.enqueue_trial(point(trial), user_attrs={RETRY_OF: trial.number, ATTEMPT: attempt, MESSAGE: message})
-    study.tell(trial.number, state=TrialState.FAIL)
+    trial = trials(study)[number]
+    if trial.state.is_finished():
+        return
+    if number not in repeated(study):
+        attempt = trial.user_attrs.get(ATTEMPT, 0) + fault
+        study.enqueue_trial(point(trial), user_attrs={RETRY_OF: number, ATTEMPT: attempt, MESSAGE: message})
+    study.tell(number, state=TrialState.FAIL)
 
 
 def point(trial: FrozenTrial) -> dict[str, Any]:
@@ -187,25 +106,25 @@ def budget_left(study: Study, n_trials: int) -> int:
     return n_trials - sum(trial.number not in again and FROM not in trial.user_attrs for trial in trials(study))
 
 
-def reclaim(study: Study, result_of: Callable[[FrozenTrial], Result | None]) -> list[int]:
-    """Trials that a dead driver left RUNNING: told where they finished, else put back. Returns the numbers put back."""
-    again = repeated(study)
-    returned = []
-    for trial in trials(study, TrialState.RUNNING):
+def reclaim(
+    study: Study, hold: Hold, result_of: Callable[[FrozenTrial], Result | None], own: Collection[int] = ()
+) -> None:
+    """Trials that dead drivers left RUNNING: told where they finished, else put back. own are in hand here."""
+    for trial in hold.orphans(trials(study, TrialState.RUNNING), own):
         result = result_of(trial)
-        if trial.number in again:
-            study.tell(trial.number, state=TrialState.FAIL)
-        elif result is not None and result.state != "failed":
+        if result is not None and result.state != "failed" and trial.number not in repeated(study):
             tell(study, trial.number, result)
         else:
-            put_back(study, trial, "its driver ended", fault=False)
-            returned.append(trial.number)
-    return returned
+            put_back(study, trial.number, "its driver ended", fault=False)
 
 
-def tell(study: Study, number: int, result: Result) -> None:
+def tell(study: Study, number: int, result: Result) -> bool:
+    """Whether the study has the result now; it has not where another driver took the trial over in the meantime."""
     state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[result.state]
-    study.tell(number, result.values if state == TrialState.COMPLETE else None, state)
+    values = result.values if state == TrialState.COMPLETE else None
+    with suppress(UpdateFinishedTrialError):
+        study.tell(number, values, state, skip_if_finished=True)
+    return trials(study)[number].state == state
 
 
 def existing(store: BaseStorage, name: str) -> Study:

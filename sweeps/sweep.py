@@ -18,12 +18,13 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from pipeline.config import trained
 from pipeline.errors import PipelineError
-from sweeps import best, report, sampling, settings, slots, space, study, tracking, trial
+from sweeps import best, drivers, report, sampling, settings, slots, space, storage, study, tracking, trial
 from sweeps.compose import composer, composer_of_runs, digest
 from sweeps.loop import Active, Loop, Plan
 from sweeps.view import view
@@ -47,14 +48,18 @@ def sweep(
     places = places_of(plan)
     folder = Path(config.hydra.sweep.dir).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    with study.only_driver(study.locks(plan.settings.storage, folder), plan.name):
+    url, shared = plan.settings.storage, plan.settings.shared
+    store = storage.storage(url)
+    storage.keep_from_workers(store, plan.storage, plan.base)
+    with drivers.only_driver(store, url, folder, plan.name, shared=shared) as hold:
         OmegaConf.save(config, folder / "multirun.yaml")
-        opened = open_study(plan)
-        study.reclaim(opened, partial(_kept, plan))
-        with tracking.parent(config, plan, opened) as parent, view(plan, opened) as shown:
+        opened = hold.alone(partial(open_study, plan, store))
+        reclaim = partial(study.reclaim, opened, hold, partial(_kept, plan))
+        hold.alone(reclaim)
+        with tracking.parent(config, plan, opened, hold) as parent, view(plan, opened) as shown:
             logarithmic = space.logarithmic(plan.space)
             as_trial = partial(trial.as_trial, study=plan.name, parent_run=parent.run_id, logarithmic=logarithmic)
-            driver = Loop(plan, opened, lambda loop: (shown(loop), parent.update(loop)))
+            driver = Loop(plan, opened, hold, reclaim, lambda loop: (shown(loop), parent.update(loop)))
             if _is_serial(plan):
                 executor = InProcess(config, context, task, as_trial, len(plan.settings.directions), driver.report)
                 submit = executor.submit
@@ -111,7 +116,8 @@ def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any]
     """What the configuration asks for, checked. Raises PipelineError, or Hydra's errors, for what cannot be."""
     asked = _with_names(settings.read(given), config)
     settings.check_objectives(asked)
-    swept = space.read(asked.params, arguments)
+    of_trials = [word for word in arguments if not re.match(r"\+*sweep\.storage=", word)]  # no business of theirs
+    swept = space.read(asked.params, of_trials)
     compose = composer(loader, config)
     check = get_method(asked.check) if asked.check else lambda cfg: None
     for point in space.samples(swept):
@@ -123,6 +129,10 @@ def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any]
         asked = replace(asked, sampler={**asked.sampler, "_target_": "optuna.samplers.TPESampler"})
     # refused now, not when a study has been made
     is_grid = sampling.sampler(asked.sampler, swept, asked.n_trials, 0) is None
+    if asked.shared:
+        drivers.check_shared(asked.storage)
+        if not is_grid:
+            sampling.check_shared(asked.sampler)
     sampling.pruner(asked.pruner)
     points = space.size(swept) if is_grid else DEFAULT_TRIALS
     asked = replace(asked, n_trials=min(asked.n_trials or points, points) if is_grid else asked.n_trials or points)
@@ -142,7 +152,10 @@ def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any]
     name = str(asked.study_name or config.hydra.job.name)
     if not re.fullmatch(r"\w[\w .,=+@-]*", name):  # it names a folder, and stands in queries
         raise PipelineError(f"sweep.name={name}: must be of letters, digits, spaces and . , = + @ _ - alone")
-    return Plan(name, asked, swept, is_grid, about, base, compose, composer_of_runs(loader, config), digest, extend)
+    written = storage.as_written(config)
+    return Plan(
+        name, asked, written, swept, is_grid, about, base, compose, composer_of_runs(loader, config), digest, extend
+    )
 
 
 def _with_names(asked: settings.Settings, config: DictConfig) -> settings.Settings:
@@ -166,12 +179,11 @@ def objectives(config: DictConfig, count: int) -> list[str]:
     return names if len(names) == count else [f"objective {number + 1}" for number in range(count)]
 
 
-def open_study(plan: Plan) -> Study:
+def open_study(plan: Plan, store: BaseStorage) -> Study:
     """The study, new or as it was left, with its sampler and pruner."""
     asked = plan.settings
-    store = study.storage(asked.storage)
     opened = study.open_study(store, plan.name, asked.directions, space.describe(plan.space), trained(plan.base))
-    with study.one_line():
+    with storage.one_line():
         opened.set_user_attr(study.ABOUT, plan.about)
         seen = len(study.trials(opened))
         sampler = sampling.sampler(asked.sampler, plan.space, asked.n_trials, seen)

@@ -6,15 +6,19 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 from optuna.study import Study
+from optuna.trial import TrialState
 
 from pipeline.errors import PipelineError, first_line
 from sweeps import publish, report
+from sweeps.drivers import Hold
 from sweeps.loop import Loop, Plan
+from sweeps.study import trials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -82,7 +86,7 @@ class ParentRun:
 
 
 @contextmanager
-def parent(config: DictConfig, plan: Plan, study: Study) -> Iterator[ParentRun | Nowhere]:
+def parent(config: DictConfig, plan: Plan, study: Study, hold: Hold) -> Iterator[ParentRun | Nowhere]:
     """The parent run for as long as the sweep is driven; children that a dead driver left RUNNING are closed first.
 
     Raises PipelineError where a server doesn't answer at the start. Later it may be away: trials train on.
@@ -95,9 +99,8 @@ def parent(config: DictConfig, plan: Plan, study: Study) -> Iterator[ParentRun |
     from pipeline.tracking.outbox import IN_A_HURRY, patience
 
     send_left(config, IN_A_HURRY)
-    close_left_running(client, plan.name)
-    found = _runs(client, f"tags.kind = 'sweep' and tags.sweep = '{plan.name}'")
-    run_id = found[0].info.run_id if found else _create(client, experiment_id, config, plan)
+    close_left_running(client, study)
+    run_id = hold.alone(partial(_find_or_create, client, experiment_id, config, plan))
     client.update_run(run_id, status="RUNNING")
     client.set_tag(run_id, "objective", _objective(plan))
     with _log(config, client, experiment_id, run_id) as log:
@@ -112,9 +115,9 @@ def parent(config: DictConfig, plan: Plan, study: Study) -> Iterator[ParentRun |
             raise
         finally:
             send_left(config, patience(config.tracking) if status == "FINISHED" else IN_A_HURRY)
-            with suppress(Exception):  # a server that is away hears of them from their outboxes
+            with suppress(Exception):  # a server that is away hears of them from their outboxes; so may the study be
                 answers(client)
-                close_left_running(client, plan.name)
+                close_left_running(client, study)
             run.try_to_write()
             log.put({"tags": {"state": state}})
             put_end(log, status)
@@ -209,6 +212,11 @@ def seconds_of_runs(config: DictConfig, plan: Plan) -> list[float]:
     return [(run.info.end_time - run.info.start_time) / 1000 for run in found]
 
 
+def _find_or_create(client: "MlflowClient", experiment_id: str, config: DictConfig, plan: Plan) -> str:
+    found = _runs(client, f"tags.kind = 'sweep' and tags.sweep = '{plan.name}'")
+    return found[0].info.run_id if found else _create(client, experiment_id, config, plan)
+
+
 def _create(client: "MlflowClient", experiment_id: str, config: DictConfig, plan: Plan) -> str:
     from mlflow.entities import Param
 
@@ -239,11 +247,18 @@ def _prepare_views(client: "MlflowClient", parent: "Run") -> None:
     views.prepare(client, client.get_experiment(parent.info.experiment_id), views.of_sweep(parent))
 
 
-def close_left_running(client: "MlflowClient", name: str) -> None:
-    """Trials of a sweep that nobody drives now, whose processes are gone."""
-    for run in _runs(client, f"tags.kind = 'run' and tags.sweep = '{name}' and attributes.status = 'RUNNING'"):
-        client.set_terminated(run.info.run_id, "KILLED")
-        client.set_tag(run.info.run_id, "state", "killed")
+def close_left_running(client: "MlflowClient", study: Study) -> None:
+    """Trials of a sweep that no driver has in its hands now: their processes are gone."""
+    query = f"tags.kind = 'run' and tags.sweep = '{study.study_name}' and attributes.status = 'RUNNING'"
+    before, running, after = _in_hand(study), _runs(client, query), _in_hand(study)  # other drivers claim and finish
+    for run in running:
+        if run.data.tags.get("trial") not in before | after:
+            client.set_terminated(run.info.run_id, "KILLED")
+            client.set_tag(run.info.run_id, "state", "killed")
+
+
+def _in_hand(study: Study) -> set[str]:
+    return {str(trial.number) for trial in trials(study, TrialState.RUNNING)}
 
 
 def child_runs(client: "MlflowClient", name: str) -> dict[int, str]:

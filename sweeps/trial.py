@@ -66,6 +66,8 @@ def as_trial(
     with open_dict(cfg):
         if "hydra" in cfg:
             cfg.hydra.sweeper = None  # refers to what goes now
+            words = OmegaConf.to_container(cfg.hydra.overrides.hydra, resolve=False)
+            cfg.hydra.overrides.hydra = [word for word in words if "hydra.sweeper" not in word]
         for key in ("sweep", "executor"):
             cfg.pop(key, None)
         if "evaluate" in cfg:

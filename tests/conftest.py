@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import optuna
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+from postgresql import Server, running
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -141,6 +142,13 @@ class Toy:
         file = self.folder / "events.jsonl"
         lines = file.read_text().splitlines() if file.exists() else []
         return [event for line in lines if (event := json.loads(line))["event"] == kind]
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """Debian's, started for these tests; its password is in the environment."""
+    with running() as server:
+        yield server
 
 
 @pytest.fixture

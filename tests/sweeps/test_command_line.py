@@ -128,6 +128,17 @@ def test_the_name_tells_studies_of_different_models_and_data_apart() -> None:
         (f"sweep=learning_rate {TWO} sweep.diverged=worst", "diverged=worst: must be fail with 2 objectives"),
         ("sweep=nope", "sweep=nope: no such option; there are"),
         ("sweep=seeds sweep.name=a/b", "sweep.name=a/b: must be"),
+        ("sweep=seeds sweep.shared=true", "sweep.shared=true: needs a study in PostgreSQL"),
+        ("sweep=seeds sweep.shared=yes", "shared=yes: must be true or false"),
+        (
+            "sweep=learning_rate sampler=cmaes sweep.shared=true sweep.storage=postgresql://db/x",
+            "CmaEsSampler: must be random, tpe, qmc, nsgaii or a",
+        ),
+        (
+            "sweep=seeds sweep.storage='postgresql://me:pw@db/x'",
+            "sweep.storage=postgresql://me:***@db/x: must not hold",
+        ),
+        ("sweep=seeds sweep.storage='postgresql://db/x?password=pw'", "postgresql://db/x?password=***: must not hold"),
     ],
 )
 def test_bad_input_is_one_line(words: str, line: str) -> None:

@@ -19,7 +19,8 @@ from omegaconf import OmegaConf
 from page import Page, check_self_contained
 
 from sweeps import publish, report
-from sweeps.study import existing, storage
+from sweeps.storage import storage
+from sweeps.study import existing
 
 WORDS = ("model=softmax_regression", "dataset=digits", "epochs=2", "figures=[curves]")
 SWEEP = (*WORDS, "sweep=batch_size", "batch_size=32,64", "seed=0,1")

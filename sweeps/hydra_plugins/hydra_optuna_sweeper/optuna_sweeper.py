@@ -51,6 +51,7 @@ SWEEPER = {
     "max_hours": None,
     "enqueue": None,
     "warm_start": None,
+    "shared": False,  # several hosts run the same command on one study
     "check": None,  # a function of a trial's configuration that raises where it cannot be right
 }
 SAMPLERS = {
