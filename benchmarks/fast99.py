@@ -1,9 +1,9 @@
 """How soon 99 %: `experiment=fast99` beside the recipe of reference 003, `experiment=cnn_dropout`, on the same machine.
 
 Command: python benchmarks/fast99.py [--seeds 10] [--recipes 2] dataset.path=mnist.npz
-Recipe:  seconds of training until an epoch ends with 99.0 % of the test split for the first time; looking isn't counted.
-Fast:    seconds of training of the whole run, and of the command from imports to the logged model; alternating with the recipe.
-Cost:    about 10 minutes on two cores.
+Recipe:  seconds of training until an epoch ends with 99.0 % of the test split for the first time, without those of looking.
+Fast:    seconds of training of the whole run, and of the command from imports to the logged model.
+Cost:    about 10 minutes on two cores; the two alternate.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def main() -> None:
             f"1/{base / statistics.fmean(seconds):.0f} (the whole command 1/{base / statistics.fmean(whole):.1f})",
         ),
     ]
-    header = ("", f"test accuracy, {asked.seeds} seeds", "seconds of training", "of the command", "of the recipe's time")
+    header = ("", f"test accuracy, {asked.seeds} seeds", "seconds of training", "of the command", "of the recipe")
     document.write_section(
         "fast99",
         f"## 99 % as soon as can be\n\n`python benchmarks/fast99.py --seeds {asked.seeds} --recipes {asked.recipes} "
