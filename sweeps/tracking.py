@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from optuna.study import Study
 
 from pipeline.errors import first_line
-from sweeps import publish, report
+from sweeps import report
 from sweeps.loop import Loop, Plan
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class ParentRun:
 
     def write(self) -> None:
         """Everything, as the study is now."""
+        from sweeps import publish  # matplotlib, now that there is something to draw
+
         summary = report.summarize(self.study, child_runs(self.client, self.plan.name))
         counts = {f"trials_{state}": sum(each.state == state for each in summary.trials) for state in STATES}
         for key, value in counts.items():
