@@ -40,9 +40,9 @@ class _Lines:
         self.told = 0
 
     def show(self, loop: Loop) -> None:
-        for active, result in loop.ended[self.told :]:
-            found = _result(result, active.epoch)
-            print(f"trial {active.trial.number}  {found}  {report.said(active.params)}", flush=True)
+        for each in loop.ended[self.told :]:
+            found = _result(each.result, each.epoch)
+            print(f"trial {each.number}  {found}  {report.said(each.params)}", flush=True)
         self.told = len(loop.ended)
 
 
