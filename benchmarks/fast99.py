@@ -1,7 +1,7 @@
 """How soon 99 %: `experiment=fast99` beside the recipe of reference 003, `experiment=cnn_dropout`, on the same machine.
 
 Command: python benchmarks/fast99.py [--seeds 10] [--recipes 2] dataset.path=mnist.npz
-Recipe:  seconds of training until an epoch ends with 99.0 % of the test split for the first time, without those of looking.
+Recipe:  seconds of training until an epoch first ends with 99.0 % of the test split; looking is not counted.
 Fast:    seconds of training of the whole run, and of the command from imports to the logged model.
 Cost:    about 10 minutes on two cores; the two alternate.
 """

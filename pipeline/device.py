@@ -1,4 +1,4 @@
-"""Where the numbers are computed: device, memory, precision, seeds. The one module that imports TensorFlow."""
+"""Where the numbers are computed: device, memory, precision, seeds. The one module that imports TensorFlow or JAX."""
 
 import os
 import sys
@@ -15,13 +15,21 @@ if TYPE_CHECKING:
 def prepare(device: str, precision: str, seed: int) -> None:
     """Import Keras, place it on `device` (auto, cpu, gpu:N), set the precision policy and every seed.
 
-    A GPU's memory is taken as it is needed. Raises PipelineError where there is no such GPU.
+    A GPU's memory is taken as it is needed. Raises PipelineError where there is no such GPU, or Keras's backend is not
+    installed.
     """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX's way to take memory as it is needed
     with quiet_start():
-        import keras
-
-        if keras.backend.backend() == "tensorflow":
-            _place_tensorflow(device)
+        try:
+            import keras
+        except ModuleNotFoundError as error:
+            asked = os.environ.get("KERAS_BACKEND", "tensorflow")
+            raise PipelineError(
+                f"KERAS_BACKEND={asked}: {error}; pip install {asked}, or take tensorflow, jax"
+            ) from error
+        place = {"tensorflow": _place_tensorflow, "jax": _place_jax}.get(keras.backend.backend())
+        if place is not None:
+            place(device)
         elif device != "auto":
             raise PipelineError(f"device={device}: must be auto with KERAS_BACKEND={keras.backend.backend()}")
     # names and precision of an earlier run in this process; its memory Python collects when it comes to it
@@ -65,26 +73,19 @@ def fused_batch_normalization(images: Any, gamma: Any, beta: Any, epsilon: float
 
 
 def gpus_in_use() -> list[str]:
-    """The names of the GPUs that this process computes on; none where it has not imported TensorFlow."""
-    if "tensorflow" not in sys.modules:
+    """The names of the GPUs that this process computes on; none where it has not imported Keras."""
+    if "keras" not in sys.modules:
         return []
-    import tensorflow as tf
+    import keras
 
-    gpus = tf.config.get_visible_devices("GPU")
-    return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    names = {"tensorflow": _tensorflows_gpus, "jax": _jaxs_gpu}.get(keras.backend.backend())
+    return names() if names is not None else []
 
 
 def _place_tensorflow(device: str) -> None:
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
-    if device.startswith("gpu"):
-        number = int(device.removeprefix("gpu:"))
-        if number >= len(gpus):
-            raise PipelineError(f"device={device}: TensorFlow sees {len(gpus)} GPUs here; take device=auto or cpu")
-        gpus = gpus[number : number + 1]
-    elif device == "cpu":
-        gpus = []
+    gpus = _chosen(device, tf.config.list_physical_devices("GPU"), "TensorFlow")
     try:
         tf.config.set_visible_devices(gpus, "GPU")
         for gpu in gpus:
@@ -92,6 +93,38 @@ def _place_tensorflow(device: str) -> None:
     except RuntimeError:  # TensorFlow is in use already: an earlier run of this process has chosen
         if tf.config.get_visible_devices("GPU") != gpus:
             raise PipelineError(f"device={device}: this process already computes elsewhere; start a new one") from None
+
+
+def _tensorflows_gpus() -> list[str]:
+    import tensorflow as tf
+
+    gpus = tf.config.get_visible_devices("GPU")
+    return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+
+
+def _place_jax(device: str) -> None:
+    """JAX computes on one device, the first of the fastest kind unless it is told otherwise."""
+    import jax
+
+    gpus = _chosen(device, [each for each in jax.devices() if each.platform == "gpu"], "JAX")
+    jax.config.update("jax_default_device", gpus[0] if gpus else jax.devices("cpu")[0] if device == "cpu" else None)
+
+
+def _jaxs_gpu() -> list[str]:
+    import jax
+
+    used = jax.config.jax_default_device or jax.devices()[0]
+    return [used.device_kind] if used.platform == "gpu" else []
+
+
+def _chosen(device: str, gpus: list, backend: str) -> list:
+    """Of the GPUs that a backend sees, those that `device` names."""
+    if device.startswith("gpu"):
+        number = int(device.removeprefix("gpu:"))
+        if number >= len(gpus):
+            raise PipelineError(f"device={device}: {backend} sees {len(gpus)} GPUs here; take device=auto or cpu")
+        return gpus[number : number + 1]
+    return [] if device == "cpu" else gpus
 
 
 @contextmanager

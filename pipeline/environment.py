@@ -8,11 +8,11 @@ from typing import Any
 
 from pipeline import device
 
-PACKAGES = ("keras", "tensorflow", "numpy", "scipy", "scikit-learn")
+PACKAGES = ("keras", "tensorflow", "jax", "jaxlib", "numpy", "scipy", "scikit-learn")
 # Additions in another order round differently: with one thread or two, a network's numbers are not the same bits.
 VARIABLES = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
-    *("TF_ENABLE_ONEDNN_OPTS", "KERAS_BACKEND"),
+    *("TF_ENABLE_ONEDNN_OPTS", "KERAS_BACKEND", "PJRT_NPROC", "XLA_FLAGS"),
 )
 
 

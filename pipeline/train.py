@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from pipeline.config import check, check_choices, check_single
 from pipeline.errors import one_line_errors, refuse_unknown_flags
+from pipeline.help import shown
 
 
 @hydra.main(version_base="1.3", config_path=str(Path(__file__).parents[1] / "conf"), config_name="config")
@@ -25,4 +26,5 @@ def main(cfg: DictConfig) -> float | tuple[float, ...]:
 if __name__ == "__main__":
     with one_line_errors():
         refuse_unknown_flags()
-        main()
+        if not shown():
+            main()

@@ -25,7 +25,7 @@ from rich.table import Table
 import sweeps.report as reports
 from pipeline.config import CONF, trained
 from pipeline.errors import PipelineError
-from sweeps import best, drivers, publish, slots, space, storage, study, trial
+from sweeps import best, drivers, slots, space, storage, study, trial
 from sweeps.contracts import Summary
 from sweeps.loop import Plan
 from sweeps.sweep import make_plan, places_of
@@ -78,7 +78,7 @@ def status(url: str, name: str | None) -> None:
 def report(store: Path, url: str, name: str) -> None:
     """Figures, leaderboard and best configuration as they are now: below the sweep's folder, and in MLflow."""
     with _existing(store, url, name) as (asked, opened, config):
-        from sweeps import tracking
+        from sweeps import publish, tracking
 
         folder = store / "sweeps" / name / "report"
         folder.mkdir(parents=True, exist_ok=True)

@@ -46,6 +46,16 @@ class Active:
 
 
 @dataclass(frozen=True)
+class Ended:
+    """What is remembered of a trial; with its configuration, thousands of them would take a gigabyte."""
+
+    number: int
+    params: Mapping[str, Any]
+    epoch: int
+    result: Result
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a sweep consists of, before any of it is run."""
 
@@ -83,7 +93,7 @@ class Loop:
         self.submitting = False
         self.began = time.monotonic()
         self.looked = 0.0  # when there was nothing to do but by other drivers
-        self.ended: list[tuple[Active, Result]] = []  # in this command, in their order
+        self.ended: list[Ended] = []  # in this command, in their order
         self._learn()
 
     def _learn(self) -> None:
@@ -315,8 +325,11 @@ class Loop:
             if not studies.tell(self.study, active.trial.number, result):
                 return
         self.digests[active.digest] = active.trial.number
-        self.ended.append((active, result))
+        self._remember(active, result)
         self._compare_with_target(active.trial.number, result.values)
+
+    def _remember(self, active: Active, result: Result) -> None:
+        self.ended.append(Ended(active.trial.number, active.params, active.epoch, result))
 
     def _compare_with_target(self, number: int, values: Sequence[float] | None) -> None:
         target, sign = self.plan.settings.target, 1 if self.plan.settings.directions[0] == "maximize" else -1
@@ -335,7 +348,7 @@ class Loop:
             values = twin.values if twin.state == TrialState.COMPLETE else None
             self.study.tell(active.trial.number, values, twin.state)
         state = "complete" if values else "pruned"
-        self.ended.append((active, Result(state, tuple(values or ()) or None, message=f"same as trial {number}")))
+        self._remember(active, Result(state, tuple(values or ()) or None, message=f"same as trial {number}"))
 
     def _fail(self, active: Active, result: Result) -> None:
         """A killed process and, once, a lack of memory are no verdict on the trial; the rest is."""
@@ -355,7 +368,7 @@ class Loop:
                 self.study.tell(active.trial.number, worst)
             else:
                 self.study.tell(active.trial.number, state=TrialState.FAIL)
-        self.ended.append((active, result))
+        self._remember(active, result)
         if result.cause in LASTING:
             self.failures.setdefault(active.digest, _failure(active.trial))
         if not self._counts_as_failure(result.cause):

@@ -1,16 +1,20 @@
 """What a study leaves for people: figures, leaderboard, the best configuration and its command, and a page with all."""
 
 import statistics
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shlex import quote
 
+import optuna
+from matplotlib.figure import Figure
 from omegaconf import OmegaConf
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
+from optuna.trial import TrialState
 
 from pipeline import pages
 from pipeline.errors import first_line
-from sweeps import best, report
+from sweeps import best, figures, report, study
 from sweeps.contracts import Record, Summary
 from sweeps.loop import Plan
 from sweeps.report import Standing
@@ -21,11 +25,12 @@ PAGE = "report.html"
 CAPTIONS = Path(__file__).parent / "pages" / "figures.yaml"
 MOST_PLACES = 20  # on the leaderboard; all trials are below it
 SHORT = 8  # characters of a run's id, by which it is found
+ENOUGH_FOR_IMPORTANCES = 8  # complete trials
 
 
 def write(folder: Path, summary: Summary, opened: Study, plan: Plan) -> list[str]:
     """As files. Returns their names."""
-    for name, figure in report.drawn(summary, opened):
+    for name, figure in drawn(summary, opened):
         figure.savefig(folder / f"{name}.png")
     (folder / "leaderboard.csv").write_text(report.leaderboard(summary))
     places = report.standings(summary)
@@ -38,6 +43,43 @@ def write(folder: Path, summary: Summary, opened: Study, plan: Plan) -> list[str
     except Exception as error:  # not worth the rest
         print(f"{PAGE}: could not be written, {type(error).__name__}: {first_line(error)}", flush=True)
     return sorted(path.name for path in folder.iterdir())
+
+
+def drawn(summary: Summary, opened: Study) -> Iterator[tuple[str, Figure]]:
+    """(name, figure) of what says something about this study, each drawn when it is asked for."""
+    swept = [parameter.name for parameter in summary.parameters if parameter.name != "seed"]
+    if len(summary.directions) > 1:
+        yield "pareto", figures.pareto(summary)
+    yield "history", figures.history(summary)
+    if len(swept) == 1 and opened.user_attrs.get(study.ABOUT, {}).get("is_grid"):
+        yield "grid_curve", figures.grid_curve(summary, swept[0])
+    else:
+        yield "slices", figures.slices(summary)
+    if len(swept) > 1:
+        yield "parallel_coordinates", figures.parallel_coordinates(summary)
+        if scores := importances(opened):
+            yield "importances", figures.importances(summary, scores)
+    if any(record.curve for record in summary.trials):
+        yield "all_curves", figures.all_curves(summary, swept[0] if len(swept) == 1 else None)
+    if any(record.state == "pruned" for record in summary.trials):
+        yield "rungs", figures.rungs(summary)
+
+
+def importances(opened: Study) -> dict[str, float]:
+    """PED-ANOVA (Watanabe et al. 2023) of the first objective, for parameters that all trials have."""
+    complete = study.trials(opened, TrialState.COMPLETE)
+    if len(complete) < ENOUGH_FOR_IMPORTANCES:
+        return {}
+    sign = -1 if opened.directions[0] == StudyDirection.MAXIMIZE else 1
+    target = None if len(opened.directions) == 1 else lambda trial: sign * trial.values[0]
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the sign, which is right
+            scores = optuna.importance.get_param_importances(opened, evaluator=evaluator, target=target)
+    except (ValueError, RuntimeError):  # all trials equally good, or nothing that all of them have
+        return {}
+    return {name.lstrip("+_"): score for name, score in scores.items()}
 
 
 def _page(folder: Path, summary: Summary, plan: Plan, places: Sequence[Standing], found: best.Best | None) -> str:

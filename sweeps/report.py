@@ -1,20 +1,17 @@
-"""What a study has found: plain values for figures and tables, the figures that fit it, sentences."""
+"""What a study has found: plain values for figures and tables, sentences."""
 
 import csv
 import io
 import statistics
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
-import optuna
-from matplotlib.figure import Figure
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps import figures, study
+from sweeps import study
 from sweeps.contracts import Parameter, Record, Summary
 from sweeps.loop import Plan
 from sweeps.space import as_typed
@@ -26,7 +23,6 @@ STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
-ENOUGH_FOR_IMPORTANCES = 8  # complete trials
 
 
 def summarize(opened: Study, run_ids: Mapping[int, str] | None = None) -> Summary:
@@ -166,43 +162,6 @@ def leaderboard(summary: Summary) -> str:
         epochs = max(record.curve, default="") if record.curve else ""
         table.writerow([record.number, record.state, *values, epochs, seconds, *params, note, record.run_id or ""])
     return text.getvalue()
-
-
-def drawn(summary: Summary, opened: Study) -> Iterator[tuple[str, Figure]]:
-    """(name, figure) of what says something about this study, each drawn when it is asked for."""
-    swept = [parameter.name for parameter in summary.parameters if parameter.name != "seed"]
-    if len(summary.directions) > 1:
-        yield "pareto", figures.pareto(summary)
-    yield "history", figures.history(summary)
-    if len(swept) == 1 and opened.user_attrs.get(study.ABOUT, {}).get("is_grid"):
-        yield "grid_curve", figures.grid_curve(summary, swept[0])
-    else:
-        yield "slices", figures.slices(summary)
-    if len(swept) > 1:
-        yield "parallel_coordinates", figures.parallel_coordinates(summary)
-        if scores := importances(opened):
-            yield "importances", figures.importances(summary, scores)
-    if any(record.curve for record in summary.trials):
-        yield "all_curves", figures.all_curves(summary, swept[0] if len(swept) == 1 else None)
-    if any(record.state == "pruned" for record in summary.trials):
-        yield "rungs", figures.rungs(summary)
-
-
-def importances(opened: Study) -> dict[str, float]:
-    """PED-ANOVA (Watanabe et al. 2023) of the first objective, for parameters that all trials have."""
-    complete = study.trials(opened, TrialState.COMPLETE)
-    if len(complete) < ENOUGH_FOR_IMPORTANCES:
-        return {}
-    sign = -1 if opened.directions[0] == StudyDirection.MAXIMIZE else 1
-    target = None if len(opened.directions) == 1 else lambda trial: sign * trial.values[0]
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the sign, which is right
-            scores = optuna.importance.get_param_importances(opened, evaluator=evaluator, target=target)
-    except (ValueError, RuntimeError):  # all trials equally good, or nothing that all of them have
-        return {}
-    return {name.lstrip("+_"): score for name, score in scores.items()}
 
 
 def where(plan: Plan) -> str:

@@ -66,7 +66,7 @@ def slots(executor: Mapping[str, Any], n_jobs: int, machine: Machine) -> list[Sl
 
 def _threads(count: int) -> dict[str, str]:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-    return dict.fromkeys(names, str(count)) | {"CUDA_VISIBLE_DEVICES": "-1"}
+    return dict.fromkeys((*names, "PJRT_NPROC"), str(count)) | {"CUDA_VISIBLE_DEVICES": "-1"}
 
 
 def _on_gpu(number: int, gpu: str, sharing: int, cores: int, count: int) -> Slot:

@@ -15,7 +15,7 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from pipeline.errors import PipelineError, first_line
-from sweeps import publish, report
+from sweeps import report
 from sweeps.drivers import Hold
 from sweeps.loop import Loop, Plan
 from sweeps.study import trials
@@ -66,6 +66,7 @@ class ParentRun:
     def write(self) -> None:
         """Everything, as the study is now."""
         from pipeline.tracking.entries import put_file, put_metrics
+        from sweeps import publish  # matplotlib, now that there is something to draw
 
         with suppress(PipelineError):  # no reason to wait for a server: those that it told of before must do
             answers(self.client)

@@ -17,6 +17,7 @@ from sweeps.trial import Result
 
 ENDED = ("complete", "pruned", "failed")
 SHOWN = 12  # of the last finished trials
+SHARE = 0.05  # of the driver's time that may go into counting what has ended
 
 
 @contextmanager
@@ -40,9 +41,9 @@ class _Lines:
         self.told = 0
 
     def show(self, loop: Loop) -> None:
-        for active, result in loop.ended[self.told :]:
-            found = _result(result, active.epoch)
-            print(f"trial {active.trial.number}  {found}  {report.said(active.params)}", flush=True)
+        for each in loop.ended[self.told :]:
+            found = _result(each.result, each.epoch)
+            print(f"trial {each.number}  {found}  {report.said(each.params)}", flush=True)
         self.told = len(loop.ended)
 
 
@@ -67,16 +68,24 @@ class _Screen:
 
     def __init__(self, plan: Plan, study: Study, live: Live) -> None:
         self.plan, self.study, self.live = plan, study, live
-        self.ended, self.drawn = -1, 0.0
-        self.summary: Summary = report.summarize(study)
+        self.ended, self.drawn, self.next_count = -1, 0.0, 0.0
+        self._count()
 
     def show(self, loop: Loop) -> None:
         if time.monotonic() - self.drawn < 0.5:
             return
-        if len(loop.ended) != self.ended:
-            self.ended, self.summary = len(loop.ended), report.summarize(self.study)
+        if len(loop.ended) != self.ended and time.monotonic() >= self.next_count:
+            self.ended = len(loop.ended)
+            self._count()
         self.drawn = time.monotonic()
         self.live.update(Group(self._heading(loop), self._running(loop), self._ended()), refresh=True)
+
+    def _count(self) -> None:
+        """All trials, which takes longer the more there are; the running ones are drawn anew in the meantime."""
+        began = time.monotonic()
+        self.summary: Summary = report.summarize(self.study)
+        self.places = report.standings(self.summary)
+        self.next_count = time.monotonic() + (time.monotonic() - began) / SHARE
 
     def _heading(self, loop: Loop) -> Text:
         counts = {state: sum(each.state == state for each in self.summary.trials) for state in ENDED}
@@ -84,9 +93,8 @@ class _Screen:
         said = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "none finished yet"
         left = _time_left(loop, done)
         text = Text(f"{self.plan.name}  {done}/{self.plan.settings.n_trials}: {said}{left}\n", style="bold")
-        places = report.standings(self.summary)
-        if places:
-            text.append(f"best  {report.sentence(self.summary, places[0])}\n", style="green")
+        if self.places:
+            text.append(f"best  {report.sentence(self.summary, self.places[0])}\n", style="green")
         if loop.ending == STOPPED:
             text.append(
                 "finishing the running trials; Ctrl-C again stops now, and the same command resumes\n", style="yellow"

@@ -39,6 +39,15 @@ def command(
     return forked.run(module, *arguments, cwd=cwd)
 
 
+def imported_by(*words: str, cwd: Path) -> set[str]:
+    """The modules that `python -m ...` imports, whatever the clock says."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", *words], cwd=cwd, capture_output=True, text=True, timeout=60
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time")]
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import CONF, command, configuration
+from conftest import CONF, command, configuration, imported_by
 from omegaconf import OmegaConf
 
 from pipeline.config import check
@@ -174,15 +174,17 @@ def test_a_traceback_is_there_for_who_asks(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("flag", [("--cfg", "job"), ("--help",), ("epochs=0",)])
 def test_composing_and_saying_no_import_nothing_heavy(flag: tuple[str, ...], tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "pipeline.train", *flag],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    imported = imported_by("pipeline.train", *flag, cwd=tmp_path)
     assert "hydra" in imported
     assert not imported & {"tensorflow", "keras", "mlflow", "numpy", "sklearn", "matplotlib", "rich.progress", "optuna"}
+
+
+def test_help_says_what_hydras_own_would(tmp_path: Path) -> None:
+    ours, hydras = (
+        command("model=mlp", "--help", *flag, cwd=tmp_path).stdout.splitlines() for flag in ((), ("--resolve",))
+    )
+    assert len(ours) == len(hydras) > 100
+    assert all("${" in line for line, resolved in zip(ours, hydras, strict=True) if line != resolved)
 
 
 def test_a_value_of_the_wrong_type_is_refused_by_name() -> None:

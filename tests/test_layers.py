@@ -79,5 +79,6 @@ def test_the_plugin_that_hydra_executes_at_every_start_imports_hydra_alone() -> 
     assert {node.module.partition(".")[0] for node in at_once} == {"typing", "hydra", "omegaconf"}
 
 
-def test_tensorflow_stands_in_one_module() -> None:
-    assert [path.name for path in MODULES if from_package(path, "tensorflow")] == ["device.py"]
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_a_backend_stands_in_one_module(backend: str) -> None:
+    assert [path.name for path in MODULES if from_package(path, backend)] == ["device.py"]

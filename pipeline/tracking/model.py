@@ -13,7 +13,7 @@ from pipeline.contracts import Dataset
 from pipeline.environment import installed
 from pipeline.errors import PipelineError, first_line
 
-SAVED_WITH = {"network": ("keras", "tensorflow", "numpy"), "estimator": ("scikit-learn", "skops", "numpy")}
+SAVED_WITH = {"network": ("keras", "numpy"), "estimator": ("scikit-learn", "skops", "numpy")}
 FILES = {"network": "data/model.keras", "estimator": "model.skops"}
 
 # What scikit-learn's classifiers are built of, beyond what skops trusts by itself. None of it is code, though a forged
@@ -50,16 +50,22 @@ def save(model: Any, family: str, dataset: Dataset, run_id: str, folder: Path) -
             "class_names": [str(name) for name in dataset.class_names],
             "example_label": str(dataset.class_names[dataset.val.labels[0]]),
         },
-        "pip_requirements": [f"{name}=={found}" for name in SAVED_WITH[family] if (found := installed(name))],
+        "pip_requirements": _requirements(*SAVED_WITH[family]),
     }
     (_save_network if family == "network" else _save_estimator)(model, dataset, settings)
     serving = folder / "serving_input_example.json"
     serving.write_text(json.dumps(json.loads(serving.read_text())))  # MLflow gives every pixel a line
 
 
+def _requirements(*packages: str) -> list[str]:
+    return [f"{name}=={found}" for name in packages if (found := installed(name))]
+
+
 def _save_network(model: Any, dataset: Dataset, settings: dict[str, Any]) -> None:
+    import keras
     import mlflow.keras
 
+    settings["pip_requirements"] += _requirements(keras.backend.backend())  # a package of the same name
     mlflow.keras.save_model(model, signature=_signature(dataset, "float32"), **settings)
 
 

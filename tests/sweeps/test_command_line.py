@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
-from conftest import command
+from conftest import command, imported_by
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from pipeline.errors import MENDABLE, PipelineError, explain
+from sweeps import study
 from sweeps.loop import Plan
 from sweeps.space import named, overrides, samples
 from sweeps.sweep import make_plan
@@ -28,6 +29,13 @@ def planned(*words: str) -> Plan:
         HydraConfig.instance().set_config(config)
         given = {key: value for key, value in config.hydra.sweeper.items() if not key.startswith("_")}
         return make_plan(config, hydra.config_loader, given, list(config.hydra.overrides.task))
+
+
+def test_status_imports_what_reads_a_study_and_nothing_that_draws_or_trains(tmp_path: Path) -> None:
+    study.open_study(study.storage(f"sqlite:///{tmp_path}/mlruns/studies.db"), "one", ("maximize",), {}, {})
+    imported = imported_by("sweeps", "status", cwd=tmp_path)
+    assert {"optuna", "rich.table"} <= imported
+    assert not imported & {"tensorflow", "keras", "mlflow", "sklearn", "matplotlib", "PIL", "jinja2", "pandas"}
 
 
 @pytest.mark.parametrize("name", READY)

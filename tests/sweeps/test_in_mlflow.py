@@ -107,7 +107,7 @@ def test_the_sweeps_page_begins_with_the_answer(finished: Finished) -> None:
 
 def test_every_figure_of_a_study_has_a_sentence() -> None:
     captions = {name for section in OmegaConf.load(publish.CAPTIONS).values() for name in section}
-    assert captions == set(re.findall(r'yield "(\w+)"', inspect.getsource(report.drawn)))
+    assert captions == set(re.findall(r'yield "(\w+)"', inspect.getsource(publish.drawn)))
 
 
 def test_the_command_trains_exactly_the_best_configuration(finished: Finished) -> None:
