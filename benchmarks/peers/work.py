@@ -1,7 +1,7 @@
 """What every peer does, as plain Keras has it: the dropout CNN on given images, at a point of the search space.
 
-A peer is started in a folder with `task.json`: {images, epochs, seed, points}. It leaves TRIALS there: of each trial the
-point, and the validation accuracy after each epoch.
+A peer is started in a folder with `task.json`: {images, epochs, seed, points}. It leaves TRIALS there: the
+point of each trial, and its validation accuracy after each epoch.
 """
 
 import json
