@@ -1,9 +1,11 @@
 """Where the numbers are computed: device, memory, precision, seeds. The one module that imports TensorFlow."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from pipeline.errors import PipelineError
 
@@ -20,9 +22,16 @@ def prepare(device: str, precision: str, seed: int) -> None:
             _place_tensorflow(device)
         elif device != "auto":
             raise PipelineError(f"device={device}: must be auto with KERAS_BACKEND={keras.backend.backend()}")
+    _set_imports_aside()
     keras.backend.clear_session()  # layer names, memory and precision of an earlier run in this process
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(seed)
+
+
+@cache
+def _set_imports_aside() -> None:
+    """What is imported stays: the garbage collector, which clear_session runs, looks at 600,000 objects less."""
+    gc.freeze()
 
 
 def jit_compile() -> str | bool:
