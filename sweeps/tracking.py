@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-SHARE = 0.05  # of the driver's time that may go into bringing the parent run up to date
+FIRST = 20.0  # seconds before the parent run has figures: a sweep of half a minute draws them once, at its end
+SHARE = 0.05  # of the driver's time that may go into bringing it up to date
 UNFIT = re.compile(r"[^\w ./:-]")  # for a parameter's name in MLflow: brackets, commas
 STATES = ("complete", "pruned", "failed")
 
@@ -37,7 +38,7 @@ class ParentRun:
 
     def __init__(self, client: "MlflowClient", run_id: str, around: Path | None, plan: Plan, study: Study) -> None:
         self.client, self.run_id, self.around, self.plan, self.study = client, run_id, around, plan, study
-        self.seen, self.next_time = -1, 0.0
+        self.seen, self.next_time = -1, time.monotonic() + FIRST
 
     def update(self, loop: Loop) -> None:
         """Where trials have finished since the last time, and if that isn't too soon."""
