@@ -50,10 +50,11 @@ def _is_sweeps_own(line: str) -> bool:
 
 def _groups_that_differ(plain: DictConfig, wanted: DictConfig) -> list[str]:
     then, now = plain.hydra.runtime.choices, wanted.hydra.runtime.choices
+    unneeded = (*SWEEPS_OWN, *NOT_TRAINED)  # figures among them: trials may go without, whoever trains the best may not
     return [
         f"{group}={option}"
         for group, option in now.items()
-        if not group.startswith("hydra/") and group not in SWEEPS_OWN and group in then and then[group] != option
+        if not group.startswith("hydra/") and group not in unneeded and group in then and then[group] != option
     ]
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from pipeline.tracking.entries import Log
 
-SHARE = 0.05  # of the driver's time that may go into bringing the parent run up to date
+FIRST = 20.0  # seconds before the parent run has figures: a sweep of half a minute draws them once, at its end
+SHARE = 0.05  # of the driver's time that may go into bringing it up to date
 UNFIT = re.compile(r"[^\w ./:-]")  # for a parameter's name in MLflow: brackets, commas
 STATES = ("complete", "pruned", "failed")
 
@@ -45,7 +46,7 @@ class ParentRun:
     def __init__(self, client: "MlflowClient", log: "Log", plan: Plan, study: Study) -> None:
         self.client, self.log, self.plan, self.study = client, log, plan, study
         self.run_id = log.run_id
-        self.seen, self.next_time = -1, 0.0
+        self.seen, self.next_time = -1, time.monotonic() + FIRST
         self.children: dict[int, str] = {}
 
     def update(self, loop: Loop) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import optuna
 import pytest
 from conftest import command, imported_by
 from hydra import initialize_config_dir
@@ -10,9 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from pipeline.errors import MENDABLE, PipelineError, explain
-from sweeps import study
+from sweeps import best, study
 from sweeps.loop import Plan
-from sweeps.space import named, overrides, samples
+from sweeps.space import named, overrides, samples, suggest
 from sweeps.sweep import make_plan
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +46,15 @@ def test_every_ready_sweep_composes_at_all_its_corners(name: str) -> None:
     assert plan.settings.n_trials >= 1
     for point in samples(plan.space):
         assert plan.compose(overrides(plan.space, point))
+
+
+@pytest.mark.parametrize(("given", "trained"), [((), []), (("figures=[curves]",), ["figures=[curves]"])])
+def test_trials_may_go_without_figures_and_the_best_trained_again_has_them(given: tuple, trained: list) -> None:
+    plan, study = planned("model=cnn_dropout", "sweep=quick", *given), optuna.create_study()
+    suggest(study.ask(), plan.space)
+    found = best.of(plan, study, 0).overrides
+    assert [word for word in found if word.startswith("figures")] == trained
+    assert "epochs=8" in found
 
 
 @pytest.mark.parametrize("model", KERAS)
