@@ -27,7 +27,7 @@ from sweeps.trial import Result, as_result
 
 GLANCE = 1.0  # seconds between looks at which workers there are
 SECONDS_TO_CONNECT = 10
-LOST = Result("failed", cause="killed", message="its worker left the cluster")
+INSTALL = "the same Sweepline must be installed at the scheduler and its workers"
 STOPPED = Result("failed", cause="interrupted", message="the sweep was stopped")
 
 
@@ -116,6 +116,10 @@ class _Trial:
     task: distributed.Future | None = None
 
 
+def _lost(trial: _Trial) -> Result:
+    return Result("failed", cause="killed", message=f"worker {trial.worker} left the cluster")
+
+
 class DaskExecutor(concurrent.futures.Executor):
     """A trial is a Dask task, pinned to a slot of a worker. A lost worker is a result, a lost scheduler the end."""
 
@@ -130,7 +134,7 @@ class DaskExecutor(concurrent.futures.Executor):
         self.waiting: deque[_Trial] = deque()
         self.running: dict[int, _Trial] = {}
         self.workers: dict[str, list[Slot]] = {}
-        self.looked = float("-inf")
+        self.alone, self.looked = False, -math.inf
         self.avoided: set[str] = set()  # workers that cannot train, or are about to leave
         self.lost: PipelineError | None = None
         self.reports = Queue(cluster_worker.reports_of(self.driver), client=client)
@@ -173,18 +177,19 @@ class DaskExecutor(concurrent.futures.Executor):
 
     def _look_around(self) -> None:
         """What there is now; a trial whose worker isn't any more ends."""
-        had, self.looked = self.workers, time.monotonic()
+        self.looked = time.monotonic()
         try:
             found = places(self.client, self.executor, self.n_jobs)
         except (OSError, TimeoutError) as error:
             self._lose(error)
             raise self.lost from error
         self.workers = {address: slots for address, slots in found.items() if address not in self.avoided}
-        if not self.workers and (had or not self.running):
+        if not self.workers and not self.alone:
             print(f"{self._address}: waiting for a worker", flush=True)
+        self.alone = not self.workers
         for trial in list(self.running.values()):
             if trial.worker not in found:
-                self._end(trial, LOST)
+                self._end(trial, _lost(trial))
         self._place()
 
     def _place(self) -> None:
@@ -216,14 +221,13 @@ class DaskExecutor(concurrent.futures.Executor):
         try:
             result = as_result(json.loads(task.result()))
         except KilledWorker:
-            self.workers.pop(trial.worker, None)  # before another trial goes there
-            self._end(trial, LOST)
-        except ImportError as error:
-            self._avoid(trial, f"{first_line(error)}; the same Sweepline must be installed there")
+            self._leave_out(trial.worker)  # before another trial goes there
+            self._end(trial, _lost(trial))
         except concurrent.futures.CancelledError as error:  # nothing if it was this driver that wanted it no more
             self._end(trial, self._gone(error))
         except Exception as error:
-            self._end(trial, PipelineError(f"{self._address}: {first_line(error)}"))
+            to_mend = f"; {INSTALL}" if isinstance(error.__cause__, ImportError) else ""
+            self._end(trial, PipelineError(f"{self._address}: {first_line(error)}{to_mend}"))
         else:
             if result.cause == "interrupted":
                 self._avoid(trial, result.message)
@@ -233,11 +237,14 @@ class DaskExecutor(concurrent.futures.Executor):
     def _avoid(self, trial: _Trial, reason: str) -> None:
         """The trial is for another worker, and so are all to come."""
         if trial.number in self.running:
-            name = self.workers[trial.worker][0].name if trial.worker in self.workers else trial.worker
-            print(f"worker {name}: gets no more trials: {reason}", flush=True)
+            print(f"worker {trial.worker}: gets no more trials: {reason}", flush=True)
             self.avoided.add(trial.worker)
-            self.workers.pop(trial.worker, None)
-            self._end(trial, STOPPED)
+            self._leave_out(trial.worker)
+            self._end(trial, Result("failed", cause="interrupted", message=f"worker {trial.worker}: {reason}"))
+
+    def _leave_out(self, worker: str) -> None:
+        with self.lock:
+            self.workers = {address: slots for address, slots in self.workers.items() if address != worker}
 
     def _end(self, trial: _Trial, outcome: Result | Exception) -> None:
         """The first outcome counts."""

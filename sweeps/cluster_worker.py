@@ -81,16 +81,16 @@ class _InSlot:
     """A driver's process in a slot of this worker, and the way of its reports to the driver and back."""
 
     def __init__(self, asked: Order, worker: Worker) -> None:
-        self.key = (asked.driver, asked.slot)
-        self.busy = threading.Lock()
-        self.idle = threading.Timer(0, self.end_if_idle)
-        self.reports = Queue(reports_of(asked.driver))
-        self.answers = Queue(answers_to(asked.driver, worker.address, asked.slot))
+        environment = _environment(asked, worker)
         name = re.sub(r"[^\w.]+", "-", str(worker.name))
         log = Path(asked.folder) / f"workers-{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        environment = _environment(asked, worker)
         self.process = SlotProcess(environment, asked.task, log, asked.trials_per_worker, asked.timeout, self.report)
+        self.reports = Queue(reports_of(asked.driver))
+        self.answers = Queue(answers_to(asked.driver, worker.address, asked.slot))
+        self.key = (asked.driver, asked.slot)
+        self.busy = threading.Lock()
+        self.idle = threading.Timer(IDLE, self.end_if_idle)
 
     def train(self, asked: Order) -> Result:
         self.idle.cancel()

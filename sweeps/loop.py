@@ -233,7 +233,7 @@ class Loop:
         del self.active[active.trial.number]
         if result.cause == "interrupted":
             with self.lock, studies.one_line():
-                self._put_back(active, "the sweep was stopped", fault=False)
+                self._put_back(active, result.message, fault=False)
             return
         if result.state == "failed":
             self._fail(active, result)
