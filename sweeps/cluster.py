@@ -57,9 +57,7 @@ def connect(executor: Mapping[str, Any], n_jobs: int) -> Client:
     try:
         return Client(str(address), timeout=SECONDS_TO_CONNECT, security=security, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise PipelineError(
-            f"executor.address={address}: no Dask scheduler answers there: {first_line(error)}"
-        ) from error
+        raise PipelineError(f"executor.address={address}: no Dask scheduler answers there: {error}") from error
 
 
 def _security(address: str, tls: Mapping[str, str | None]) -> Security | None:
