@@ -213,7 +213,7 @@ def _seconds_of_a_trial(asked: Plan, config: DictConfig, places: Sequence[slots.
     measured = tracking.seconds_of_runs(config, asked)
     if measured:
         return statistics.median(measured), f"the median of {len(measured)} earlier runs of this model on these data"
-    return _probe(asked, places[0]), "from a probe of 2 s; figures and tracking come on top"
+    return _probe(asked, places[0]), "from a probe of 2 s on this machine; figures and tracking come on top"
 
 
 def _probe(asked: Plan, place: slots.Slot) -> float:
@@ -221,7 +221,7 @@ def _probe(asked: Plan, place: slots.Slot) -> float:
     with tempfile.TemporaryDirectory() as folder:
         cfg.hydra.sweep.dir = folder
         job = trial.as_job(trial.as_trial(cfg, 0, study=asked.name, parent_run=None), 0, 1, "")
-        executor = slots.LocalExecutor([place], "sweeps.probe:probe", Path("/dev/null"), lambda *_: False, 1, None)
+        executor = slots.LocalExecutor([place], "sweeps.probe:probe", Path("/dev/null"), 1, None, lambda *_: False)
         result = executor.submit(0, job).result()
         executor.shutdown()
     if result.values is None:

@@ -1,6 +1,7 @@
 """ask -> submit -> wait for the first to complete -> tell, until the budget is used up or there is reason to end."""
 
 import concurrent.futures
+import math
 import signal
 import threading
 import time
@@ -88,6 +89,7 @@ class Loop:
         self.active: dict[int, Active] = {}
         self.held: list[Active] = []  # equal to one in training: wait for its result
         self.slots = 0
+        self.fitting = math.inf  # into memory, as far as is known
         self.ending: str | None = None  # why no further trial starts
         self.signal: int | None = None  # that says to stop now
         self.submitting = False
@@ -137,14 +139,17 @@ class Loop:
         self,
         executor: concurrent.futures.Executor,
         submit: Callable[[Active], "concurrent.futures.Future[Result]"],
-        slots: int,
+        slots: Callable[[], int],
     ) -> None:
-        """Until done. Raises PipelineError where too many trials fail, SystemExit where a signal says to stop now."""
-        self.slots = slots
+        """Until done; slots says how many trials may be in training, now.
+
+        Raises PipelineError where too many trials fail, SystemExit where a signal says to stop now.
+        """
         futures: dict[concurrent.futures.Future[Result], Active] = {}
         with self._signals():
             try:
                 while True:
+                    self.slots = min(slots(), self.fitting)
                     while len(futures) < self.slots and (active := self._next()) is not None:
                         self.submitting = True
                         futures[submit(active)] = active
@@ -315,7 +320,7 @@ class Loop:
         del self.active[active.trial.number]
         if result.cause == "interrupted":
             with self.lock, one_line():
-                self._put_back(active, "the sweep was stopped", fault=False)
+                self._put_back(active, result.message, fault=False)
             return
         if result.state == "failed":
             with suppress(UpdateFinishedTrialError):
@@ -358,7 +363,7 @@ class Loop:
                 self._put_back(active, result.message, fault=True)
                 return
             if result.cause == "out of memory" and active.slots > 1 and attempt < 1:
-                self.slots = min(self.slots, active.slots // 2)
+                self.slots = self.fitting = min(self.slots, active.slots // 2)
                 self._put_back(active, f"{result.message}; {self.slots} slots from here on", fault=True)
                 return
             active.trial.set_user_attr(studies.CAUSE, result.cause)

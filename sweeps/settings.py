@@ -98,7 +98,9 @@ def _check(settings: Settings) -> None:
     )
     executor = settings.executor
     trials, timeout = executor.get("trials_per_worker", 1), executor.get("timeout")
+    name = executor.get("name", "serial")
     of_executor = (
+        ("executor.name", name, name in ("serial", "local", "dask"), "serial, local or dask"),
         ("executor.trials_per_worker", trials, _is_count(trials), "a whole number of at least 1"),
         ("executor.timeout", timeout, timeout is None or (_is_number(timeout) and timeout > 0), "seconds, or null"),
     )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
+from types import ModuleType
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -27,6 +28,7 @@ from pipeline.errors import PipelineError
 from sweeps import best, drivers, report, sampling, settings, slots, space, storage, study, tracking, trial
 from sweeps.compose import composer, composer_of_runs, digest
 from sweeps.loop import Active, Loop, Plan
+from sweeps.process import Report
 from sweeps.view import view
 
 DEFAULT_TRIALS = 20
@@ -45,7 +47,7 @@ def sweep(
     lists of n_jobs.
     """
     plan = make_plan(config, context.config_loader, given, arguments)
-    places = places_of(plan)
+    started = None if _is_serial(plan) else _in_processes(plan, task, Path(config.hydra.sweep.dir))
     folder = Path(config.hydra.sweep.dir).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     url, shared = plan.settings.storage, plan.settings.shared
@@ -60,13 +62,13 @@ def sweep(
             logarithmic = space.logarithmic(plan.space)
             as_trial = partial(trial.as_trial, study=plan.name, parent_run=parent.run_id, logarithmic=logarithmic)
             driver = Loop(plan, opened, hold, reclaim, lambda loop: (shown(loop), parent.update(loop)))
-            if _is_serial(plan):
+            if started is None:
                 executor = InProcess(config, context, task, as_trial, len(plan.settings.directions), driver.report)
                 submit = executor.submit
             else:
-                executor = _local_processes(plan, places, task, folder / "workers.log", driver)
+                executor = started(driver.report)
                 submit = partial(_submit_as_data, executor, as_trial, len(plan.settings.directions))
-            driver.run(executor, submit, len(places))
+            driver.run(executor, submit, lambda: executor.slots)
         conclude(plan, opened, folder, driver)
     returns, jobs = getattr(executor, "returns", []), plan.settings.n_jobs
     return [returns[start : start + jobs] for start in range(0, len(returns), jobs)]
@@ -76,16 +78,32 @@ def _is_serial(plan: Plan) -> bool:
     return plan.settings.executor.get("name", "serial") == "serial"
 
 
-def _local_processes(
-    plan: Plan, places: Sequence[slots.Slot], task: TaskFunction, log: Path, driver: Loop
-) -> slots.LocalExecutor:
-    asked = plan.settings.executor
+def _in_processes(plan: Plan, task: TaskFunction, folder: Path) -> Callable[[Report], Executor]:
+    """Takes who is to hear of the epochs, and gives what trains each trial in a process of its own.
+
+    Raises PipelineError, before there is a study, for what cannot be.
+    """
+    asked, n_jobs = plan.settings.executor, plan.settings.n_jobs
+    if asked["name"] == "dask":
+        cluster = _cluster()
+        client = cluster.connect(asked, n_jobs)
+        return partial(cluster.DaskExecutor, client, asked, n_jobs, reference(task), str(folder))
     trials, timeout = asked.get("trials_per_worker", 1), asked.get("timeout")
-    return slots.LocalExecutor(places, reference(task), log, driver.report, trials, timeout)
+    log = (folder / "workers.log").resolve()
+    return partial(slots.LocalExecutor, places_of(plan), reference(task), log, trials, timeout)
+
+
+def _cluster() -> ModuleType:
+    """Raises PipelineError where Dask is not installed."""
+    try:
+        from sweeps import cluster
+    except ModuleNotFoundError as error:
+        raise PipelineError(f"executor=dask: {error.name} is not installed; pip install -e '.[cluster]'") from error
+    return cluster
 
 
 def _submit_as_data(
-    executor: slots.LocalExecutor, as_trial: Callable[..., DictConfig], objectives: int, active: Active
+    executor: Executor, as_trial: Callable[..., DictConfig], objectives: int, active: Active
 ) -> "Future[trial.Result]":
     number = active.trial.number
     return executor.submit(number, trial.as_job(as_trial(active.cfg, number), number, objectives, active.digest))
@@ -206,18 +224,20 @@ def _kept(plan: Plan, left: FrozenTrial) -> trial.Result | None:
 
 
 def places_of(plan: Plan) -> list[slots.Slot]:
-    """The slots on this machine."""
+    """The slots there are now. Raises PipelineError where there are none."""
+    executor, n_jobs = plan.settings.executor, plan.settings.n_jobs
     if _is_serial(plan):
         return [slots.Slot("this process", {})]
-    executor = plan.settings.executor
-    return slots.slots(executor, plan.settings.n_jobs, slots.this_machine(executor))
+    if executor["name"] == "dask":
+        return _cluster().places_now(executor, n_jobs)
+    return slots.slots(executor, n_jobs, slots.this_machine(executor))
 
 
 def reference(task: TaskFunction) -> str:
     """By which another process finds the task: module:name, or file.py:name for a script."""
     module, name = sys.modules[task.__module__], task.__qualname__
     if "<locals>" in name:
-        raise PipelineError(f"executor=local: {name} can only be run in this process; take executor=serial")
+        raise PipelineError(f"executor: {name} can only be run in this process; take executor=serial")
     if module.__name__ != "__main__":
         return f"{module.__name__}:{name}"
     return f"{module.__spec__.name if module.__spec__ else Path(module.__file__).resolve()}:{name}"
@@ -233,13 +253,14 @@ class InProcess(Executor):
         task: TaskFunction,
         as_trial: Callable[..., DictConfig],
         objectives: int,
-        report: slots.Report,
+        report: Report,
     ) -> None:
         self.task, self.as_trial, self.objectives, self.report = task, as_trial, objectives, report
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             config=config, hydra_context=context, task_function=self._train
         )
         self.returns: list[JobReturn] = []
+        self.slots = 1
 
     def submit(self, active: Active) -> "Future[trial.Result]":
         self.number, self.digest = active.trial.number, active.digest

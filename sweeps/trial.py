@@ -35,6 +35,11 @@ class Result:
     seconds: float | None = None
 
 
+def as_result(found: Mapping[str, Any]) -> Result:
+    """From JSON, where a tuple is a list."""
+    return Result(**found | {"values": None if found["values"] is None else tuple(found["values"])})
+
+
 class _Reporting:
     """The observer of the trial that this process runs: pipeline.contracts.Observer."""
 
@@ -188,5 +193,5 @@ def kept(folder: Path, digest: str) -> Result | None:
         found = json.loads((folder / RESULT).read_text())
         if found.pop("configuration") != digest:
             return None
-        return Result(**found | {"values": None if found["values"] is None else tuple(found["values"])})
+        return as_result(found)
     return None

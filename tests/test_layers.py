@@ -67,10 +67,16 @@ def test_a_studys_figures_import_only_contracts_and_style(path: Path) -> None:
     assert not any(from_package(path, name) for name in ("optuna", "keras", "mlflow", "matplotlib.pyplot"))
 
 
-@pytest.mark.parametrize("name", ["trial", "worker"])
+@pytest.mark.parametrize("name", ["trial", "worker", "process", "cluster_worker"])
 def test_a_worker_knows_nothing_of_the_study(name: str) -> None:
     path = ROOT / "sweeps" / f"{name}.py"
     assert not any(from_package(path, package) for package in ("optuna", "mlflow", "sqlalchemy"))
+
+
+def test_without_dask_all_but_one_executor_can_be_had() -> None:
+    assert {path.name for path in SWEEPS if from_package(path, "distributed")} == {"cluster.py", "cluster_worker.py"}
+    importers = {path.name for path in SWEEPS if {"sweeps.cluster", "sweeps.cluster_worker"} & set(imported(path))}
+    assert importers == {"cluster.py", "sweep.py"}
 
 
 def test_the_plugin_that_hydra_executes_at_every_start_imports_hydra_alone() -> None:

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from pipeline.errors import MENDABLE, PipelineError, explain
-from sweeps import best, study
+from sweeps import best, storage, study
 from sweeps.loop import Plan
 from sweeps.space import named, overrides, samples, suggest
 from sweeps.sweep import make_plan
@@ -33,7 +33,7 @@ def planned(*words: str) -> Plan:
 
 
 def test_status_imports_what_reads_a_study_and_nothing_that_draws_or_trains(tmp_path: Path) -> None:
-    study.open_study(study.storage(f"sqlite:///{tmp_path}/mlruns/studies.db"), "one", ("maximize",), {}, {})
+    study.open_study(storage.storage(f"sqlite:///{tmp_path}/mlruns/studies.db"), "one", ("maximize",), {}, {})
     imported = imported_by("sweeps", "status", cwd=tmp_path)
     assert {"optuna", "rich.table"} <= imported
     assert not imported & {"tensorflow", "keras", "mlflow", "sklearn", "matplotlib", "PIL", "jinja2", "pandas"}
