@@ -52,7 +52,7 @@ def _kept(file: Path, setting: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not file.exists():
         return []
     kept = json.loads(file.read_text())
-    if other := {key: kept[key] for key in setting if kept[key] != setting[key]}:
+    if other := ", ".join(f"{key} {kept[key]}" for key in setting if kept[key] != setting[key]):
         sys.exit(f"error: {file}: has results of {other}; name another file with --json, or remove it")
     return kept["results"]
 
