@@ -1,20 +1,21 @@
 """Images a second of training, beside plain Keras: the same models, data, batches; epochs alternate, in one process.
 
-Command: python benchmarks/fit.py [rounds] [overrides]      (default: 5, each of 15,000 digits; about 8 minutes)
+Command: python benchmarks/fit.py [--rounds 5] [overrides]      (epochs of 15,000 digits; about 8 minutes on two cores)
 Plain:   the configured network, `model.compile` and `model.fit` with validation, nothing logged.
 Ours:    what `pipeline.train` does in an epoch: the same network made lean, curves and kernel images logged to MLflow.
-Prints:  images a second of both, median of the rounds, and the ratio of each round: mean, lowest and highest.
+Writes:  images a second of both, median of the rounds; their ratio, mean and standard deviation over the rounds.
 """
 
+import argparse
 import contextlib
 import io
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import document
 from hydra import compose, initialize_config_dir
 
 from pipeline import datasets, device, tracking
@@ -27,6 +28,10 @@ CASES = [
     ("cnn_dropout", 64, "mixed_bfloat16"),
     *((model, 128, "float32") for model in ("mlp", "softmax", "small_and_strong")),
 ]
+INTRODUCTION = """## Training, beside plain Keras
+
+`python benchmarks/fit.py`: an epoch of each in turn. Plain Keras is in float32, without a callback; ours logs curves and
+kernel images to MLflow. Both validate after the epoch."""
 LOSS = "sparse_categorical_crossentropy"
 AUGMENTED = {"barcode_cnn": ["augmentation=shift_rotate"], "small_and_strong": ["augmentation=handwriting"]}
 
@@ -62,22 +67,25 @@ def contestants(model: str, batch: int, precision: str, store: str, overrides: l
     return [fit_plain, fit_ours]
 
 
-def main(rounds: int = 5, *overrides: str) -> None:
-    print(f"{'model':18} {'batch':>5}  {'precision':15} {'plain':>8} {'ours':>8}   ours / plain", flush=True)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("overrides", nargs="*", help="for all: dataset=mnist dataset.path=mnist.npz repeat=1")
+    asked = parser.parse_args()
+    rows = []
     for model, batch, precision in CASES:
         with tempfile.TemporaryDirectory() as folder:
-            both = contestants(model, batch, precision, f"{folder}/mlruns", list(overrides))
+            both = contestants(model, batch, precision, f"{folder}/mlruns", asked.overrides)
             for fit in both:
                 fit()  # tracing
-            speeds = [[fit() for fit in both] for _ in range(int(rounds))]
+            speeds = [[fit() for fit in both] for _ in range(asked.rounds)]
         plain, ours = (statistics.median(each) for each in zip(*speeds, strict=True))
         ratios = [fast / slow for slow, fast in speeds]
-        print(
-            f"{model:18} {batch:5}  {precision:15} {plain:8,.0f} {ours:8,.0f}   "
-            f"{statistics.mean(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
-            flush=True,
-        )
+        rows.append((model, batch, precision, f"{plain:,.0f}", f"{ours:,.0f}", document.spread(ratios)))
+        print(*rows[-1], flush=True)
+    header = ("model", "batch", "ours in", "plain Keras, images/s", "ours, images/s", "ours / plain")
+    document.write_section("fit", f"{INTRODUCTION}\n\n{document.table(header, rows)}\n\n{document.machine()}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
