@@ -26,11 +26,11 @@ from pipeline.training import network as training
 CASES = [
     *((model, batch, "float32") for model in ("cnn_dropout", "cnn", "barcode_cnn") for batch in (64, 256)),
     ("cnn_dropout", 64, "mixed_bfloat16"),
-    *((model, 128, "float32") for model in ("mlp", "softmax", "small_and_strong")),
+    *((model, 128, "float32") for model in ("mlp", "softmax_regression", "small_and_strong")),
 ]
 INTRODUCTION = """## Training, beside plain Keras
 
-`python benchmarks/fit.py`: an epoch of each in turn. Plain Keras is in float32, without a callback; ours logs curves and
+`python benchmarks/fit.py`: an epoch of each in turn. Plain Keras is in float32 and logs nothing; ours logs curves and
 kernel images to MLflow. Both validate after the epoch."""
 LOSS = "sparse_categorical_crossentropy"
 AUGMENTED = {"barcode_cnn": ["augmentation=shift_rotate"], "small_and_strong": ["augmentation=handwriting"]}
