@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-from document import PAGE, machine, spread, table, write_section
+from document import PAGE, command, machine, spread, table, write_section
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 
@@ -79,11 +79,10 @@ def main() -> None:
     }
     for name, figure in pictures.items():
         figure.savefig(PAGE.parent / "figures" / f"growth_{name}.png")
-    words = " ".join(word for word in sys.argv[1:] if not word.startswith("dataset."))
-    write_section("growth", section(words, trials, images, weights, given.times))
+    write_section("growth", section(trials, images, weights, given.times))
 
 
-def section(words: str, trials: Mapping[str, Curve], images: Curve, weights: Curve, times: int) -> str:
+def section(trials: Mapping[str, Curve], images: Curve, weights: Curve, times: int) -> str:
     counts = sorted(next(iter(trials.values())))
     rows = [
         (name, *(spread(curve[count], 1) for count in counts), f"{exponent(curve):.2f}")
@@ -91,7 +90,7 @@ def section(words: str, trials: Mapping[str, Curve], images: Curve, weights: Cur
     ]
     return f"""## Growth
 
-`python benchmarks/growth.py dataset.path=mnist.npz{f" {words}" if words else ""}`
+{command()}
 
 A trial that does nothing, in a sweep of two parameters with two warm workers and a study in SQLite: milliseconds from
 one trial's end to the next, over the last half of so many. "Optuna alone" is the least that a driver can ask: ask,
