@@ -19,6 +19,7 @@ import optuna
 from document import PAGE, command, machine, spread, table, write_section
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from pipeline.config import CONF
 from pipeline.figures.style import FAINT, INK, TRAINING, VALIDATION, blank
@@ -191,6 +192,11 @@ def draw(title: str, x: str, y: str, curves: Mapping[str, Curve]) -> Figure:
         label = f"{name}: exponent {exponent(curve):.2f}"
         axes.errorbar(list(curve), means, bars, color=color, linestyle=line, marker="o", ms=4, capsize=3, label=label)
     axes.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
+    counts = sorted({count for curve in curves.values() for count in curve})
+    axes.set_xticks(counts, [f"{count:,}" for count in counts])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    for side in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        side(StrMethodFormatter("{x:,g}"))
     axes.grid(color=FAINT, alpha=0.25, which="both", linewidth=0.5)
     axes.tick_params(colors=INK)
     axes.spines[["top", "right"]].set_visible(False)
