@@ -1,6 +1,7 @@
 """docs/BENCHMARKS.md: each benchmark writes its own section, between comments with its name, and leaves the others."""
 
 import statistics
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,12 @@ def write_section(name: str, markdown: str) -> None:
     before, found, rest = page.partition(f"<!-- {name} -->\n")
     after = rest.partition(f"<!-- /{name} -->\n")[2]
     PAGE.write_text(before + section + after if found else f"{page}\n{section}")
+
+
+def command() -> str:
+    """This command as a reader gives it: files by their names alone, wherever they lie here."""
+    words = [word if "path=" not in word else f"dataset.path={Path(word).name}" for word in sys.argv[1:]]
+    return f"`{' '.join(('python', f'benchmarks/{Path(sys.argv[0]).name}', *words))}`"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

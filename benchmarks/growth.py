@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-from document import PAGE, machine, spread, table, write_section
+from document import PAGE, command, machine, spread, table, write_section
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from pipeline.config import CONF
 from pipeline.figures.style import FAINT, INK, TRAINING, VALIDATION, blank
@@ -79,11 +80,10 @@ def main() -> None:
     }
     for name, figure in pictures.items():
         figure.savefig(PAGE.parent / "figures" / f"growth_{name}.png")
-    words = " ".join(word for word in sys.argv[1:] if not word.startswith("dataset."))
-    write_section("growth", section(words, trials, images, weights, given.times))
+    write_section("growth", section(trials, images, weights, given.times))
 
 
-def section(words: str, trials: Mapping[str, Curve], images: Curve, weights: Curve, times: int) -> str:
+def section(trials: Mapping[str, Curve], images: Curve, weights: Curve, times: int) -> str:
     counts = sorted(next(iter(trials.values())))
     rows = [
         (name, *(spread(curve[count], 1) for count in counts), f"{exponent(curve):.2f}")
@@ -91,7 +91,7 @@ def section(words: str, trials: Mapping[str, Curve], images: Curve, weights: Cur
     ]
     return f"""## Growth
 
-`python benchmarks/growth.py dataset.path=mnist.npz{f" {words}" if words else ""}`
+{command()}
 
 A trial that does nothing, in a sweep of two parameters with two warm workers and a study in SQLite: milliseconds from
 one trial's end to the next, over the last half of so many. "Optuna alone" is the least that a driver can ask: ask,
@@ -192,6 +192,11 @@ def draw(title: str, x: str, y: str, curves: Mapping[str, Curve]) -> Figure:
         label = f"{name}: exponent {exponent(curve):.2f}"
         axes.errorbar(list(curve), means, bars, color=color, linestyle=line, marker="o", ms=4, capsize=3, label=label)
     axes.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
+    counts = sorted({count for curve in curves.values() for count in curve})
+    axes.set_xticks(counts, [f"{count:,}" for count in counts])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    for side in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        side(StrMethodFormatter("{x:,g}"))
     axes.grid(color=FAINT, alpha=0.25, which="both", linewidth=0.5)
     axes.tick_params(colors=INK)
     axes.spines[["top", "right"]].set_visible(False)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import optuna
-from document import machine, spread, table, write_section
+from document import command, machine, spread, table, write_section
 
 TRIALS = 40  # of the sweep that `status` reads
 COMMANDS = {  # words -> seconds that it may take
@@ -41,7 +41,7 @@ def main(times: int) -> None:
         "latency",
         f"""## Latency
 
-`python benchmarks/latency.py {times}`
+{command()}
 
 {table(("command", "at most, s", f"seconds, {times} runs", "slowest", "imports, of what is heavy"), rows)}
 
@@ -64,8 +64,8 @@ def run(words: str, folder: Path) -> float:
 
 
 def imports(words: str, folder: Path) -> str:
-    command = [sys.executable, "-X", "importtime", "-m", *words.split()]
-    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stderr
+    traced = [sys.executable, "-X", "importtime", "-m", *words.split()]
+    said = subprocess.run(traced, cwd=folder, capture_output=True, text=True, check=False).stderr
     found = {line.rpartition("|")[2].strip() for line in said.splitlines()}
     return ", ".join(sorted(HEAVY & found)) or "none"
 

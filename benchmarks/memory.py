@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from document import machine, spread, table, write_section
+from document import command, machine, spread, table, write_section
 
 RUN, SLOT = 1.6, 1.2  # GB that they may take
 CASES = {
@@ -40,7 +40,7 @@ def main() -> None:
         "memory",
         f"""## Memory
 
-`python benchmarks/memory.py {" ".join(given.overrides)} --times {given.times}`
+{command()}
 
 {table((f"`python -m pipeline.train {shown}` and", "at most, GB", "peak, GB", "largest"), rows)}
 
@@ -50,12 +50,12 @@ libraries that processes share; imports alone take {imports[0]:.2f} GB (Hydra), 
     )
 
 
-def peak(*command: str) -> float:
+def peak(*words: str) -> float:
     """GB, of the largest among the process and those that it started and waited for."""
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     if status:
-        sys.exit(f"{' '.join(command)}: failed; run it by itself to see why")
+        sys.exit(f"{' '.join(words)}: failed; run it by itself to see why")
     return used.ru_maxrss / 1e6 * 1.024  # the kernel counts in KiB
 
 
