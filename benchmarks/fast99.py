@@ -9,7 +9,6 @@ Cost:    about 10 minutes on two cores; the two alternate.
 import argparse
 import contextlib
 import io
-import os
 import statistics
 import subprocess
 import sys
@@ -54,25 +53,18 @@ def recipe(overrides: list[str], seed: int) -> float:
     return reached[0]
 
 
-def fast(overrides: list[str], seed: int) -> tuple[float, float, float]:
-    """(test accuracy, seconds of training, seconds of the command)."""
+def fast(overrides: list[str], seed: int, folder: Path) -> tuple[float, float, float]:
+    """(test accuracy, seconds of training, seconds of the command), logged in this folder."""
     from mlflow import MlflowClient
 
-    with tempfile.TemporaryDirectory() as folder:
-        words = ["experiment=fast99", f"seed={seed}", *overrides]
-        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        began = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "pipeline.train", *words],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": path},
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        whole = time.perf_counter() - began
-        client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
-        [run] = client.search_runs([each.experiment_id for each in client.search_experiments()])
-        return run.data.metrics["test_accuracy"], run.data.metrics["train_seconds"], whole
+    words = ["experiment=fast99", f"seed={seed}", f"tracking.store={folder / 'mlruns'}", *overrides]
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "pipeline.train", *words], check=True, stdout=subprocess.DEVNULL)
+    whole = time.perf_counter() - began
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    run = client.search_runs(experiments, f"params.seed = '{seed}'", max_results=1)[0]  # the latest
+    return run.data.metrics["test_accuracy"], run.data.metrics["train_seconds"], whole
 
 
 def configuration(*words: str) -> DictConfig:
@@ -91,11 +83,13 @@ def main() -> None:
         for word in asked.overrides
     ]
     slow, quick = [], []
+    folder = Path(tempfile.mkdtemp())
+    fast(overrides, 0, folder)  # a new store takes three seconds, once
     for seed in range(asked.seeds):
         if seed % -(-asked.seeds // asked.recipes) == 0:
             slow.append(recipe(overrides, seed))
             print(f"recipe, seed {seed}: {slow[-1]:.1f} s", flush=True)
-        quick.append(fast(overrides, seed))
+        quick.append(fast(overrides, seed, folder))
         print("fast99, seed {}: test {:.4f}, {:.2f} s, whole command {:.1f} s".format(seed, *quick[-1]), flush=True)
     accuracies, seconds, whole = zip(*quick, strict=True)
     base = statistics.fmean(slow)
@@ -112,8 +106,8 @@ def main() -> None:
     header = ("", f"test accuracy, {asked.seeds} seeds", "seconds of training", "of the command", "of the recipe")
     document.write_section(
         "fast99",
-        f"## 99 % as soon as can be\n\n`python benchmarks/fast99.py --seeds {asked.seeds} --recipes {asked.recipes} "
-        f"dataset.path=mnist.npz`\n\n{document.table(header, rows)}\n\n{document.machine()}",
+        f"## 99 % as soon as can be\n\n{document.command()}: the two in turn; the command logs to a store that exists.\n\n"
+        f"{document.table(header, rows)}\n\n{document.machine()}",
     )
 
 

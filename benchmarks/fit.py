@@ -30,7 +30,7 @@ CASES = [
 ]
 INTRODUCTION = """## Training, beside plain Keras
 
-`python benchmarks/fit.py`: an epoch of each in turn. Plain Keras is in float32 and logs nothing; ours logs curves and
+{command}: an epoch of each in turn. Plain Keras is in float32 and logs nothing; ours logs curves and
 kernel images to MLflow. Both validate after the epoch."""
 LOSS = "sparse_categorical_crossentropy"
 AUGMENTED = {"barcode_cnn": ["augmentation=shift_rotate"], "small_and_strong": ["augmentation=handwriting"]}
@@ -84,7 +84,10 @@ def main() -> None:
         rows.append((model, batch, precision, f"{plain:,.0f}", f"{ours:,.0f}", document.spread(ratios)))
         print(*rows[-1], flush=True)
     header = ("model", "batch", "ours in", "plain Keras, images/s", "ours, images/s", "ours / plain")
-    document.write_section("fit", f"{INTRODUCTION}\n\n{document.table(header, rows)}\n\n{document.machine()}")
+    document.write_section(
+        "fit",
+        f"{INTRODUCTION.format(command=document.command())}\n\n{document.table(header, rows)}\n\n{document.machine()}",
+    )
 
 
 if __name__ == "__main__":
