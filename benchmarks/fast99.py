@@ -106,7 +106,7 @@ def main() -> None:
     header = ("", f"test accuracy, {asked.seeds} seeds", "seconds of training", "of the command", "of the recipe")
     document.write_section(
         "fast99",
-        f"## 99 % as soon as can be\n\n{document.command()}: the two in turn; the command logs to a store that exists.\n\n"
+        f"## 99 % as soon as can be\n\n{document.command()}: the two in turn; the store is there already.\n\n"
         f"{document.table(header, rows)}\n\n{document.machine()}",
     )
 
