@@ -84,10 +84,8 @@ def main() -> None:
         rows.append((model, batch, precision, f"{plain:,.0f}", f"{ours:,.0f}", document.spread(ratios)))
         print(*rows[-1], flush=True)
     header = ("model", "batch", "ours in", "plain Keras, images/s", "ours, images/s", "ours / plain")
-    document.write_section(
-        "fit",
-        f"{INTRODUCTION.format(command=document.command())}\n\n{document.table(header, rows)}\n\n{document.machine()}",
-    )
+    parts = INTRODUCTION.format(command=document.command()), document.table(header, rows), document.machine()
+    document.write_section("fit", "\n\n".join(parts))
 
 
 if __name__ == "__main__":
