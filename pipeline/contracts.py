@@ -21,7 +21,7 @@ class Split:
         return len(self.labels)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # the same one or another: arrays are neither compared nor hashed
 class Dataset:
     """Raw images in three splits. Models compute `pixels * scale + offset` first: see datasets.scaling."""
 

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class Ink:
     uneven_light: bool = False
 
 
+@lru_cache(maxsize=2)  # as many as datasets.load keeps
 def describe(dataset: Dataset) -> dict[str, Any]:
     """What a model of this data has been trained to see, in plain JSON values: what `prepare` takes as `seen`.
 
