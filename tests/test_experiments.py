@@ -26,6 +26,7 @@ WEIGHTS = {
     "deep_cnn": 233_034,
     "small_and_strong": 18_136,
     "best_single": 198_826,
+    "fast99": 162_394,
 }
 
 

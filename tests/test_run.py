@@ -62,7 +62,8 @@ def test_a_loss_that_is_lost_fails_the_run_with_the_epoch_and_a_way_out(
 def test_an_infinite_loss_is_lost_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(PipelineError, match="the training loss became inf in epoch 1"):
-        run(configuration("dataset=digits", "model=mlp", "regularizer=l2", "regularizer.l2=1e39", "tracking=none"))
+        one_step = ("dataset=digits", "model=mlp", "batch_size=1197")  # the next would make it nan
+        run(configuration(*one_step, "regularizer=l2", "regularizer.l2=1e39", "tracking=none"))
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,13 @@ def _shape(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> str:
     """What must be equal for the same operations: all but the numbers, of which it matters whether they are zero."""
     of_optimizer = optimizer.get_config()
     schedule = of_optimizer.pop("learning_rate")
-    kind = schedule["class_name"] if isinstance(schedule, dict) else "constant"
-    return json.dumps([_without_numbers(model.get_config()), type(optimizer).__name__, of_optimizer, kind], default=str)
+    if isinstance(schedule, dict):
+        settings = {key: type(value) in (int, float) or value for key, value in schedule["config"].items()}
+        schedule = [schedule["class_name"], settings]
+    else:
+        schedule = "constant"
+    parts = [_without_numbers(model.get_config()), type(optimizer).__name__, of_optimizer, schedule]
+    return json.dumps(parts, default=str)
 
 
 def _without_numbers(node: Any) -> Any:

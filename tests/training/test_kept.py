@@ -64,6 +64,7 @@ def test_another_architecture_or_optimizer_is_another_network() -> None:
         ("regularizer=l1",),
         ("dropout=none",),
         ("schedule=cosine",),
+        ("schedule=one_cycle",),
         ("precision=mixed_bfloat16",),
     ]
     models = [prepare(configuration(*SMALL, *words))[0] for words in others]
