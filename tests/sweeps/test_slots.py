@@ -93,12 +93,9 @@ def test_a_process_is_ready_before_its_trial_and_gone_after_the_sweep(
     monkeypatch.chdir(toy.folder)
     monkeypatch.syspath_prepend(toy.folder)
     places = [Slot("one", {}), Slot("two", {})]
-    began, running = (
-        time.monotonic(),
-        LocalExecutor(places, "app:main", toy.folder / "log", 1, None, lambda *_: False, ["needed"], ready=1),
-    )
+    began = time.monotonic()
     try:
-        with running:
+        with LocalExecutor(places, "app:main", toy.folder / "log", 1, None, lambda *_: False, ["needed"], ready=1):
             while not loaded.exists() or not loaded.read_text().endswith("\n"):
                 time.sleep(0.02)
             process = int(loaded.read_text())  # of one alone
