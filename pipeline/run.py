@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from pipeline import datasets, device, gallery, interpret, models, pictures, report, summary, tracking, training
 from pipeline.contracts import Dataset, Evaluation, History, Observer, Outcome, Tracker
 from pipeline.evaluation import evaluate
-from pipeline.figures.confusion import confusion_image
+from pipeline.figures.confusion_image import confusion_image
 from pipeline.figures.kernels import kernel_mosaic
 
 

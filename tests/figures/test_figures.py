@@ -9,7 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pipeline.contracts import Evaluation, History
-from pipeline.figures.confusion import confusion_image, confusion_matrix
+from pipeline.figures.confusion import confusion_matrix
+from pipeline.figures.confusion_image import confusion_image
 from pipeline.figures.curves import learning_curves
 from pipeline.figures.feature_maps import feature_maps
 from pipeline.figures.kernels import flat_kernels, kernel_images, kernel_mosaic, weight_maps
@@ -66,6 +67,12 @@ def test_the_confusion_image_is_square_and_dark_where_the_counts_are(classes: in
     assert (image.shape, image.dtype) == ((512, 512, 3), np.uint8)
     dark = (image[..., 0] < 40) & (image[..., 2] > 80)  # the blue of a whole row's share
     assert dark[:256, :300].sum() > 10 * dark[:200, 350:].sum(), "the diagonal begins at the top left"
+
+
+def test_what_a_class_is_called_leaves_the_confusion_image_its_room() -> None:
+    image = confusion_image(np.eye(10, dtype=int), ["a name that somebody wrote a whole sentence into"] * 10)
+    dark = (image[..., 0] < 40) & (image[..., 2] > 80)
+    assert np.ptp(dark.nonzero()[1]) > 256
 
 
 def test_the_confusion_matrix_is_normalized_by_row_and_labelled_in_place() -> None:
