@@ -17,8 +17,8 @@ TEXT = 18  # pixels: read at half the size too
 LONGEST_NAME = 14
 
 
-def confusion_image(counts: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
-    """Counts as text, each row's shares as color: RGB bytes (512, 512, 3)."""
+def confusion_image(counts: np.ndarray, class_names: Sequence[str]) -> Image.Image:
+    """Counts as text, each row's shares as color: 512 pixels wide and high."""
     classes = len(class_names)
     labels = _labels(class_names)
     is_crowded = 12 < classes <= MOST_LABELLED
@@ -48,7 +48,7 @@ def confusion_image(counts: np.ndarray, class_names: Sequence[str]) -> np.ndarra
             _write_slanted(canvas, label, font, left + centers[number] + 4, top + side + 4)
     draw.text((left + side // 2, SIDE - 3), "predicted", INK, _font(TEXT), anchor="mb")
     _write_sideways(canvas, "true", top + side // 2)
-    return np.asarray(canvas)
+    return canvas
 
 
 def _labels(class_names: Sequence[str]) -> dict[int, str]:

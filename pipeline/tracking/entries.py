@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.tracking.multimedia import COMPRESSED_IMAGE_SIZE
-from PIL import Image
+from PIL.Image import Image
 
 HAS_IMAGES = {"mlflow.loggedImages": "True"}
 
@@ -90,20 +89,20 @@ def put_file(log: Log, name: str, content: bytes | str) -> None:
     log.put({"files": [name]})
 
 
-def put_images(log: Log, images: Iterable[tuple[str, np.ndarray]], step: int) -> bool:
-    """(series, RGB bytes): each with its small copy, by the names that MLflow's client gives and its UI reads.
+def put_images(log: Log, images: Iterable[tuple[str, Image]], step: int) -> bool:
+    """(series, image): each with its small copy, by the names that MLflow's client gives and its UI reads.
 
     That client would make other names at every try, and an image that is sent twice would be there twice; and it takes
     its time for each, of which an epoch has several. The UI wants a tag too, HAS_IMAGES. Says if there were any.
     """
     names = []
     (log.files / "images").mkdir(exist_ok=True)
-    for series, pixels in images:
+    for series, image in images:
         name = f"images/{series.replace('/', '~')}+step+{step}+timestamp+{now()}+{uuid.uuid4()}"
-        image = Image.fromarray(pixels)
         image.save(log.files / f"{name}.png", compress_level=1)
-        image.thumbnail((COMPRESSED_IMAGE_SIZE, COMPRESSED_IMAGE_SIZE), reducing_gap=1)
-        image.save(log.files / f"{name}+compressed.webp", method=0)
+        small = image.convert("RGB")
+        small.thumbnail((COMPRESSED_IMAGE_SIZE, COMPRESSED_IMAGE_SIZE), reducing_gap=1)
+        small.save(log.files / f"{name}+compressed.webp", method=0)
         names += [f"{name}.png", f"{name}+compressed.webp"]
     if names:
         log.put({"files": names})

@@ -14,6 +14,7 @@ import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from mlflow.exceptions import MlflowException
 from omegaconf import DictConfig, OmegaConf
+from PIL.Image import Image
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline import environment
@@ -118,7 +119,7 @@ class MlflowTracker:
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         put_metrics(self.log, metrics, step)
 
-    def log_images(self, images: Iterable[tuple[str, np.ndarray]], step: int) -> None:
+    def log_images(self, images: Iterable[tuple[str, Image]], step: int) -> None:
         if put_images(self.log, images, step) and not self.has_images:
             self.log.put({"tags": HAS_IMAGES})
             self.has_images = True
