@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
+from PIL.Image import Image
 
 SPLIT_NAMES = {"val": "validation", "test": "test"}  # of those that a run is evaluated on, for people
 
@@ -156,7 +157,7 @@ class Tracker(Protocol):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
 
-    def log_images(self, images: Iterable[tuple[str, np.ndarray]], step: int) -> None: ...
+    def log_images(self, images: Iterable[tuple[str, Image]], step: int) -> None: ...
 
     def log_files(self, files: Iterable[tuple[str, bytes]]) -> None: ...
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from itertools import tee
 from typing import Any
 
-import numpy as np
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from PIL.Image import Image
 
 from pipeline import datasets, device, gallery, interpret, models, pictures, report, summary, tracking, training
 from pipeline.contracts import Dataset, Evaluation, History, Observer, Outcome, Tracker
 from pipeline.evaluation import evaluate
-from pipeline.figures.confusion import confusion_image
+from pipeline.figures.confusion_image import confusion_image
 from pipeline.figures.kernels import kernel_mosaic
 
 
@@ -90,11 +90,11 @@ def _totals(history: History, cfg: DictConfig, dataset: Dataset, weights: int) -
     }
 
 
-def _kernels_by_layer(model: Any) -> Iterator[tuple[str, np.ndarray]]:
+def _kernels_by_layer(model: Any) -> Iterator[tuple[str, Image]]:
     for layer, kernels in interpret.kernels(model).items():
         yield f"kernels/{layer}", kernel_mosaic(kernels)
 
 
-def _confusion(evaluation: Evaluation, dataset: Dataset) -> Iterator[tuple[str, np.ndarray]]:
+def _confusion(evaluation: Evaluation, dataset: Dataset) -> Iterator[tuple[str, Image]]:
     """Beside the figure: MLflow's charts show none but series of images, for all runs at one step."""
     yield "confusion_matrix", confusion_image(evaluation.confusion, dataset.class_names)

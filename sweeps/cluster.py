@@ -161,6 +161,8 @@ class DaskExecutor(concurrent.futures.Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends this driver's processes on all workers; with cancel_futures those in training are told to end now."""
+        if self.client.status == "closed":
+            return
         if cancel_futures:
             for trial in [*self.running.values(), *self.waiting]:
                 self._end(trial, STOPPED)

@@ -74,7 +74,7 @@ class Plan:
 
 
 class Loop:
-    """One driver's work on a study. `changed` is called when something is to be seen anew."""
+    """One driver's work on a study."""
 
     def __init__(
         self,
@@ -82,9 +82,8 @@ class Loop:
         study: Study,
         hold: Hold,
         reclaim: Callable[[Collection[int]], None],
-        changed: Callable[["Loop"], Any],
     ) -> None:
-        self.plan, self.study, self.hold, self.reclaim, self.changed = plan, study, hold, reclaim, changed
+        self.plan, self.study, self.hold, self.reclaim = plan, study, hold, reclaim
         self.lock = threading.Lock()  # reports come from the slots' threads
         self.active: dict[int, Active] = {}
         self.held: list[Active] = []  # equal to one in training: wait for its result
@@ -128,6 +127,11 @@ class Loop:
             if trial.state == TrialState.COMPLETE and studies.FROM not in trial.user_attrs:
                 self._compare_with_target(trial.number, trial.values)
 
+    @property
+    def to_do(self) -> int:
+        """How many trials this driver may have before it, as far as is known."""
+        return max(0, self.left) + self.waiting
+
     def _in_hand(self) -> set[int]:
         return {*self.active, *(active.trial.number for active in self.held)}
 
@@ -140,8 +144,9 @@ class Loop:
         executor: concurrent.futures.Executor,
         submit: Callable[[Active], "concurrent.futures.Future[Result]"],
         slots: Callable[[], int],
+        changed: Callable[["Loop"], Any],
     ) -> None:
-        """Until done; slots says how many trials may be in training, now.
+        """Until done; slots says how many trials may be in training, now. changed hears when there is news to see.
 
         Raises PipelineError where too many trials fail, SystemExit where a signal says to stop now.
         """
@@ -156,7 +161,7 @@ class Loop:
                         self.submitting = False
                     if not futures and not self._waits_for_others():
                         break
-                    self.changed(self)  # now that every slot is at work
+                    changed(self)  # now that every slot is at work
                     if not futures:
                         time.sleep(GLANCE)
                     done, _ = concurrent.futures.wait(futures, GLANCE, concurrent.futures.FIRST_COMPLETED)
@@ -165,7 +170,7 @@ class Loop:
                     self._look_around()
                 self._look_around()
                 self._let_go(self.held, self.ending)
-                self.changed(self)
+                changed(self)
             except BaseException:
                 executor.shutdown(cancel_futures=True)
                 self._save(futures)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -33,12 +33,24 @@ class SlotProcess:
         trials_per_worker: int,
         timeout: float | None,
         report: Report,
+        imports: Sequence[str] = (),
     ) -> None:
+        """imports: modules that it loads before the first trial comes."""
         self.environment, self.task, self.log, self.report = environment, task, log, report
+        self.imports = list(imports)
         self.trials_per_worker, self.timeout = trials_per_worker, timeout
         self.folder = Path.cwd()  # other threads may go elsewhere for a while
         self.process: subprocess.Popen | None = None
         self.interrupted = False
+
+    def prepare(self) -> None:
+        """Start before there is a trial. What goes wrong is told by the first one, which tries again."""
+        try:
+            if not self.interrupted:
+                self._start()
+        except (OSError, EOFError):
+            if self.process is not None:
+                self._kill()
 
     def train(self, number: int, job: Mapping[str, Any]) -> Result:
         """One at a time. Never raises for what happens in the process: its death is a result."""
@@ -48,8 +60,6 @@ class SlotProcess:
         try:
             if self.process is None:
                 self._start()
-            if self.interrupted:  # while it started
-                raise EOFError
             self._send(job)
             result = self._result(number)
         except (OSError, EOFError):
@@ -76,7 +86,9 @@ class SlotProcess:
         ours.settimeout(self.timeout)
         self.line: TextIO = ours.makefile("rw", encoding="utf-8")
         self.connection, self.trained, self.ready = ours, 0, False
-        self._send({"task": self.task, "path": [path for path in sys.path if path]})
+        if self.interrupted:  # while it started
+            raise EOFError
+        self._send({"task": self.task, "path": [path for path in sys.path if path], "imports": self.imports})
         self._receive()
         self.ready = True
 

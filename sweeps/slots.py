@@ -98,7 +98,10 @@ def this_machine(executor: Mapping[str, Any]) -> Machine:
 
 
 class LocalExecutor(concurrent.futures.Executor):
-    """A thread for each slot, and in each a process that trains one trial at a time."""
+    """A thread for each slot, and in each a process that trains one trial at a time.
+
+    As many processes as `ready` says start at once, the others with their first trial.
+    """
 
     def __init__(
         self,
@@ -108,13 +111,18 @@ class LocalExecutor(concurrent.futures.Executor):
         trials_per_worker: int,
         timeout: float | None,
         report: Report,
+        imports: Sequence[str] = (),
+        ready: int = 0,
     ) -> None:
         self.jobs: queue.SimpleQueue[tuple[int, dict[str, Any], concurrent.futures.Future] | None] = queue.SimpleQueue()
         self.workers = [
-            SlotProcess(place.environment, task, log, trials_per_worker, timeout, report) for place in places
+            SlotProcess(place.environment, task, log, trials_per_worker, timeout, report, imports) for place in places
         ]
         self.slots = len(places)
-        self.threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self.workers]
+        self.threads = [
+            threading.Thread(target=self._serve, args=(worker, number < ready), daemon=True)
+            for number, worker in enumerate(self.workers)
+        ]
         for thread in self.threads:
             thread.start()
 
@@ -124,7 +132,12 @@ class LocalExecutor(concurrent.futures.Executor):
         self.jobs.put((number, job, future))
         return future
 
-    def _serve(self, worker: SlotProcess) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self.shutdown(cancel_futures=kind is not None)
+
+    def _serve(self, worker: SlotProcess, ready: bool) -> None:
+        if ready:
+            worker.prepare()
         while (item := self.jobs.get()) is not None:
             number, job, future = item
             try:

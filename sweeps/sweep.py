@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -58,17 +59,20 @@ def sweep(
         opened = hold.alone(partial(open_study, plan, store))
         reclaim = partial(study.reclaim, opened, hold, partial(_kept, plan))
         hold.alone(reclaim)
-        with tracking.parent(config, plan, opened, hold) as parent, view(plan, opened) as shown:
+        driver = Loop(plan, opened, hold, reclaim)
+        with (
+            started(driver) if started else nullcontext() as executor,  # its processes get ready while MLflow is opened
+            tracking.parent(config, plan, opened, hold) as parent,
+            view(plan, opened) as shown,
+        ):
             logarithmic = space.logarithmic(plan.space)
             as_trial = partial(trial.as_trial, study=plan.name, parent_run=parent.run_id, logarithmic=logarithmic)
-            driver = Loop(plan, opened, hold, reclaim, lambda loop: (shown(loop), parent.update(loop)))
-            if started is None:
+            if executor is None:
                 executor = InProcess(config, context, task, as_trial, len(plan.settings.directions), driver.report)
                 submit = executor.submit
             else:
-                executor = started(driver.report)
                 submit = partial(_submit_as_data, executor, as_trial, len(plan.settings.directions))
-            driver.run(executor, submit, lambda: executor.slots)
+            driver.run(executor, submit, lambda: executor.slots, lambda loop: (shown(loop), parent.update(loop)))
         conclude(plan, opened, folder, driver)
     returns, jobs = getattr(executor, "returns", []), plan.settings.n_jobs
     return [returns[start : start + jobs] for start in range(0, len(returns), jobs)]
@@ -78,8 +82,8 @@ def _is_serial(plan: Plan) -> bool:
     return plan.settings.executor.get("name", "serial") == "serial"
 
 
-def _in_processes(plan: Plan, task: TaskFunction, folder: Path) -> Callable[[Report], Executor]:
-    """Takes who is to hear of the epochs, and gives what trains each trial in a process of its own.
+def _in_processes(plan: Plan, task: TaskFunction, folder: Path) -> Callable[[Loop], Executor]:
+    """Starts what trains each trial in a process of its own, and reports its epochs to a driver.
 
     Raises PipelineError, before there is a study, for what cannot be.
     """
@@ -87,10 +91,12 @@ def _in_processes(plan: Plan, task: TaskFunction, folder: Path) -> Callable[[Rep
     if asked["name"] == "dask":
         cluster = _cluster()
         client = cluster.connect(asked, n_jobs)
-        return partial(cluster.DaskExecutor, client, asked, n_jobs, reference(task), str(folder))
-    trials, timeout = asked.get("trials_per_worker", 1), asked.get("timeout")
+        of_dask = partial(cluster.DaskExecutor, client, asked, n_jobs, reference(task), str(folder))
+        return lambda driver: of_dask(driver.report)
+    trials, timeout, imports = asked.get("trials_per_worker", 1), asked.get("timeout"), asked.get("imports") or ()
     log = (folder / "workers.log").resolve()
-    return partial(slots.LocalExecutor, places_of(plan), reference(task), log, trials, timeout)
+    local = partial(slots.LocalExecutor, places_of(plan), reference(task), log, trials, timeout)
+    return lambda driver: local(driver.report, imports, ready=driver.to_do)
 
 
 def _cluster() -> ModuleType:

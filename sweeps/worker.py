@@ -126,6 +126,8 @@ def main() -> None:
     first = driver.received.get()
     sys.path[:0] = [path for path in first["path"] if path not in sys.path]
     task = load(first["task"])
+    for module in first["imports"]:
+        importlib.import_module(module)
     setup_globals()
     driver.send(kind="ready")
     while True:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -13,6 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from pipeline.contracts import Evaluation
 from pipeline.figures.style import INK, blank, plain
 
+STRETCH = 0.35  # the power of a share that its color stands for
 MOST_LABELLED = 26  # classes; beyond that the counts could not be read
 
 
@@ -39,25 +39,11 @@ def confusion_matrix(evaluation: Evaluation, class_names: Sequence[str], split: 
     return figure
 
 
-def confusion_image(counts: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
-    """The same as RGB bytes (512, 512, 3) that can be read at half that size, for runs side by side."""
-    classes = len(class_names)
-    figure = Figure(figsize=(4, 4), dpi=128, facecolor="white", layout="constrained")
-    axes = figure.subplots()
-    _draw(axes, counts, plain(class_names), 10 if classes <= 12 else 5)
-    axes.tick_params(labelsize=10 if classes <= 12 else 6)
-    axes.set_xlabel("predicted", color=INK)
-    axes.set_ylabel("true", color=INK)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
 def _draw(axes: Axes, counts: np.ndarray, class_names: Sequence[str], size: int) -> AxesImage:
     """Counts as text of a size, shares of each row as color."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     classes = len(class_names)
-    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.35, 0, 1))
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(STRETCH, 0, 1))
     if classes <= MOST_LABELLED:
         for (row, column), count in np.ndenumerate(counts):
             if count:

@@ -1,6 +1,7 @@
 """Convolution kernels and weight maps as images: red positive, blue negative, white zero."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from matplotlib import colormaps
@@ -8,11 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from pipeline.figures.style import INK, bare, blank, grid_shape, label_tiles, plain, tile
 
 DIVERGING = "RdBu_r"
 MOST_SHOWN = 256
+WHITE = 255  # in a palette, between the kernels
 MOST_PAIRS = 100
 
 
@@ -115,18 +118,25 @@ def flat_kernels(kernels: np.ndarray, like: np.ndarray | None = None) -> np.ndar
     return kernels[:, :, strongest, np.arange(kernels.shape[-1])].transpose(2, 0, 1)
 
 
-def kernel_mosaic(kernels: np.ndarray, side: int = 512) -> np.ndarray:
-    """The same mosaic as RGB bytes (side, side, 3), for a series of images by epoch."""
+def kernel_mosaic(kernels: np.ndarray, side: int = 512) -> Image.Image:
+    """The same mosaic as a square of at least `side` pixels, in a palette: quickly made and saved, for every epoch."""
     images = flat_kernels(kernels)
     limit = float(np.abs(images).max()) or 1.0
     sheet = tile(images, *grid_shape(len(images)))
-    colors = colormaps[DIVERGING].with_extremes(bad="white")((sheet + limit) / (2 * limit), bytes=True)[..., :3]
-    zoom = max(1, side // max(sheet.shape))
-    colors = colors.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    canvas = np.full((max(side, *colors.shape[:2]),) * 2 + (3,), 255, np.uint8)
-    top, left = ((full - part) // 2 for full, part in zip(canvas.shape[:2], colors.shape[:2], strict=True))
-    canvas[top : top + colors.shape[0], left : left + colors.shape[1]] = colors
+    shades = np.nan_to_num((sheet + limit) / (2 * limit) * (WHITE - 1), nan=WHITE).round().astype(np.uint8)
+    mosaic = Image.fromarray(shades)
+    zoom = max(1, side // max(mosaic.size))
+    mosaic = mosaic.resize((zoom * mosaic.width, zoom * mosaic.height), Image.Resampling.NEAREST)
+    canvas = Image.new("L", (max(side, *mosaic.size),) * 2, WHITE)
+    canvas.paste(mosaic, ((canvas.width - mosaic.width) // 2, (canvas.height - mosaic.height) // 2))
+    canvas.putpalette(_palette())
     return canvas
+
+
+@cache
+def _palette() -> bytes:
+    """A color for each shade below WHITE."""
+    return colormaps[DIVERGING](np.linspace(0, 1, WHITE), bytes=True)[:, :3].tobytes() + bytes([255, 255, 255])
 
 
 def _sheet(

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.tracking.multimedia import compress_image_size, convert_to_pil_image
+from mlflow.tracking.multimedia import COMPRESSED_IMAGE_SIZE
+from PIL.Image import Image
+
+HAS_IMAGES = {"mlflow.loggedImages": "True"}
 
 Entry = Mapping[str, Any]  # one of those that `apply` knows
 
@@ -87,22 +89,24 @@ def put_file(log: Log, name: str, content: bytes | str) -> None:
     log.put({"files": [name]})
 
 
-def put_images(log: Log, images: Iterable[tuple[str, np.ndarray]], step: int) -> None:
-    """(series, pixels): each with its small copy, by the names that MLflow's client gives and its UI reads.
+def put_images(log: Log, images: Iterable[tuple[str, Image]], step: int) -> bool:
+    """(series, image): each with its small copy, by the names that MLflow's client gives and its UI reads.
 
-    That client would make other names at every try, and an image that is sent twice would be there twice.
+    That client would make other names at every try, and an image that is sent twice would be there twice; and it takes
+    its time for each, of which an epoch has several. The UI wants a tag too, HAS_IMAGES. Says if there were any.
     """
     names = []
     (log.files / "images").mkdir(exist_ok=True)
-    for series, pixels in images:
+    for series, image in images:
         name = f"images/{series.replace('/', '~')}+step+{step}+timestamp+{now()}+{uuid.uuid4()}"
-        image = convert_to_pil_image(pixels)
-        image.save(log.files / f"{name}.png")
-        compress_image_size(image).save(log.files / f"{name}+compressed.webp")
+        image.save(log.files / f"{name}.png", compress_level=1)
+        small = image.convert("RGB")
+        small.thumbnail((COMPRESSED_IMAGE_SIZE, COMPRESSED_IMAGE_SIZE), reducing_gap=1)
+        small.save(log.files / f"{name}+compressed.webp", method=0)
         names += [f"{name}.png", f"{name}+compressed.webp"]
     if names:
         log.put({"files": names})
-        log.put({"tags": {"mlflow.loggedImages": "True"}})
+    return bool(names)
 
 
 def put_end(log: Log, status: str) -> None:

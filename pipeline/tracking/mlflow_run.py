@@ -14,6 +14,7 @@ import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from mlflow.exceptions import MlflowException
 from omegaconf import DictConfig, OmegaConf
+from PIL.Image import Image
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline import environment
@@ -21,7 +22,7 @@ from pipeline.contracts import Dataset, Origin
 from pipeline.errors import PipelineError
 from pipeline.stored_runs import as_options
 from pipeline.tracking import git, outbox
-from pipeline.tracking.entries import Direct, Log, now, put_end, put_file, put_images, put_metrics
+from pipeline.tracking.entries import HAS_IMAGES, Direct, Log, now, put_end, put_file, put_images, put_metrics
 from pipeline.tracking.model import save
 from pipeline.tracking.params import headline
 from pipeline.tracking.server import is_server, reason
@@ -79,6 +80,7 @@ class MlflowTracker:
 
     def __init__(self, log: Log, cfg: DictConfig, dataset: Dataset, tags: Mapping[str, str], began: int) -> None:
         self.log, self.cfg, self.dataset, self.tags, self.began = log, cfg, dataset, tags, began
+        self.has_images = False
 
     @property
     def run_id(self) -> str:
@@ -117,8 +119,10 @@ class MlflowTracker:
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         put_metrics(self.log, metrics, step)
 
-    def log_images(self, images: Iterable[tuple[str, np.ndarray]], step: int) -> None:
-        put_images(self.log, images, step)
+    def log_images(self, images: Iterable[tuple[str, Image]], step: int) -> None:
+        if put_images(self.log, images, step) and not self.has_images:
+            self.log.put({"tags": HAS_IMAGES})
+            self.has_images = True
 
     def log_files(self, files: Iterable[tuple[str, bytes]]) -> None:
         for name, content in files:

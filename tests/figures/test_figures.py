@@ -9,7 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pipeline.contracts import Evaluation, History
-from pipeline.figures.confusion import confusion_image, confusion_matrix
+from pipeline.figures.confusion import confusion_matrix
+from pipeline.figures.confusion_image import confusion_image
 from pipeline.figures.curves import learning_curves
 from pipeline.figures.feature_maps import feature_maps
 from pipeline.figures.kernels import flat_kernels, kernel_images, kernel_mosaic, weight_maps
@@ -62,10 +63,16 @@ def test_the_confusion_matrix_writes_the_counts_where_they_can_be_read(classes: 
 
 @pytest.mark.parametrize("classes", [2, 10, 40])
 def test_the_confusion_image_is_square_and_dark_where_the_counts_are(classes: int) -> None:
-    image = confusion_image(np.eye(classes, dtype=int) * 7, [f"class {number}" for number in range(classes)])
+    image = np.asarray(confusion_image(np.eye(classes, dtype=int) * 7, [f"class {n}" for n in range(classes)]))
     assert (image.shape, image.dtype) == ((512, 512, 3), np.uint8)
     dark = (image[..., 0] < 40) & (image[..., 2] > 80)  # the blue of a whole row's share
     assert dark[:256, :300].sum() > 10 * dark[:200, 350:].sum(), "the diagonal begins at the top left"
+
+
+def test_what_a_class_is_called_leaves_the_confusion_image_its_room() -> None:
+    image = np.asarray(confusion_image(np.eye(10, dtype=int), ["a name of many words, all of them long"] * 10))
+    dark = (image[..., 0] < 40) & (image[..., 2] > 80)
+    assert np.ptp(dark.nonzero()[1]) > 256
 
 
 def test_the_confusion_matrix_is_normalized_by_row_and_labelled_in_place() -> None:
@@ -100,9 +107,8 @@ def test_a_deep_kernel_is_shown_by_its_strongest_input_channel() -> None:
 @pytest.mark.parametrize("shape", [(3, 3, 1, 32), (5, 5, 4, 1), (3, 3, 1, 2000)])
 def test_the_mosaic_for_mlflow_is_square_with_zero_in_the_middle_of_the_scale(shape: tuple[int, ...]) -> None:
     mosaic = kernel_mosaic(np.random.default_rng(0).normal(size=shape).astype(np.float32))
-    assert mosaic.dtype == np.uint8
-    assert mosaic.shape[0] == mosaic.shape[1] >= 256
-    zero = kernel_mosaic(np.zeros((3, 3, 1, 4), np.float32))
+    assert mosaic.width == mosaic.height >= 256
+    zero = np.asarray(kernel_mosaic(np.zeros((3, 3, 1, 4), np.float32)).convert("RGB"))
     assert (zero >= 246).all(), "zero is the palest color"
 
 

@@ -165,6 +165,17 @@ def holding(folder: Path) -> list[Path]:
     return [Path(line) for line in done.stdout.splitlines()]
 
 
+def test_a_process_of_dasks_own_cluster_inherits_no_password(toy: Toy, study: Callable[[], list[FrozenTrial]]) -> None:
+    where, over = set(), threading.Event()
+    watching = threading.Thread(target=seen, args=(toy, where, over))
+    watching.start()
+    toy.sweep("x=0.1,0.2", "seconds=0.2", "@executor.name=dask")
+    over.set()
+    watching.join()
+    assert {trial.state for trial in study()} == {TrialState.COMPLETE}
+    assert where == {"environ of driver"}, "which was given it"
+
+
 def test_a_server_that_stays_away_ends_with_one_line(postgresql: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "SECONDS_AWAY", 1)
     store = storage.storage(postgresql.url(PASSWORD))

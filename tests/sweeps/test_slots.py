@@ -1,12 +1,14 @@
 """Which slots a machine has, and what each one's environment says before TensorFlow is imported."""
 
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Toy
 
 from pipeline.errors import PipelineError
-from sweeps.slots import Machine, slots, visible_gpus
+from sweeps.slots import LocalExecutor, Machine, Slot, slots, visible_gpus
 
 LAPTOP = Machine(gpus=(), cores=8, memory=16)
 SERVER = Machine(gpus=("0", "1"), cores=16, memory=128)
@@ -69,3 +71,53 @@ def test_a_trial_lives_in_its_slots_environment(toy: Toy) -> None:
     (toy.folder / "app.py").write_text(source)
     toy.sweep("x=0.1,0.2,0.3,0.4", "seconds=0.3", "@executor.slots=auto", "+hydra.sweeper.executor.gpus=[5,7]")
     assert {event["seed"] for event in toy.events("start")} == {"5", "7"}
+
+
+def needed(toy: Toy, then: str = "") -> Path:
+    """A module that trials need; gives the file into which each process that loads it writes its number."""
+    module = f"import os, time\nwith open('loaded', 'a') as file: print(os.getpid(), file=file)\n{then}"
+    (toy.folder / "needed.py").write_text(module)
+    return toy.folder / "loaded"
+
+
+def is_living(process: int) -> bool:
+    return Path(f"/proc/{process}").exists()
+
+
+@pytest.mark.parametrize("end", [None, KeyboardInterrupt])
+def test_a_process_is_ready_before_its_trial_and_gone_after_the_sweep(
+    toy: Toy, end: type[BaseException] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it ends, in the middle of an import too."""
+    loaded = needed(toy, "time.sleep(60)" if end else "")
+    monkeypatch.chdir(toy.folder)
+    monkeypatch.syspath_prepend(toy.folder)
+    places = [Slot("one", {}), Slot("two", {})]
+    began = time.monotonic()
+    try:
+        with LocalExecutor(places, "app:main", toy.folder / "log", 1, None, lambda *_: False, ["needed"], ready=1):
+            while not loaded.exists() or not loaded.read_text().endswith("\n"):
+                time.sleep(0.02)
+            process = int(loaded.read_text())  # of one alone
+            assert is_living(process)
+            if end:
+                raise end
+    except KeyboardInterrupt:
+        pass
+    assert not is_living(process)
+    assert time.monotonic() - began < 15
+
+
+def test_no_process_starts_where_nothing_is_left_to_do(toy: Toy) -> None:
+    loaded = needed(toy)
+    words = ("x=0.1,0.2", "seconds=0.1", "+hydra.sweeper.executor.imports=[needed]")
+    toy.sweep(*words)
+    before = loaded.read_text().split()
+    assert {str(event["process"]) for event in toy.events("start")} <= set(before)
+    toy.sweep(*words)
+    assert loaded.read_text().split() == before
+
+
+def test_a_module_that_is_not_there_is_named(toy: Toy) -> None:
+    done = toy.sweep("x=0.1", "+hydra.sweeper.executor.imports=[no_such]")
+    assert "the worker could not start: ModuleNotFoundError: No module named 'no_such'" in done.stdout
