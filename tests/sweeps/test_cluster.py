@@ -2,6 +2,7 @@
 
 import os
 import pickletools
+import re
 import signal
 import subprocess
 import sys
@@ -9,13 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
 from conftest import Toy, free_port
 from optuna.trial import TrialState
 
+from pipeline.errors import PipelineError
+
 distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
+psutil = pytest.importorskip("psutil", reason="comes with distributed")
 DASK = "@executor.name=dask"
 
 
@@ -68,7 +72,7 @@ def cluster(toy: Toy) -> Iterator[Cluster]:
             kill_tree(process)
 
 
-def workers_of(toy: Toy) -> list[psutil.Process]:
+def workers_of(toy: Toy) -> "list[psutil.Process]":
     """Living processes of slots."""
     found = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
@@ -191,27 +195,26 @@ def certificates(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "line"),
+    ("executor", "line"),
     [
-        (["+hydra.sweeper.executor.address=head:8786"], "executor.address=head:8786: must begin with tcp:// or tls://"),
-        (["+hydra.sweeper.executor.address=tls://127.0.0.1:1"], "executor.tls.ca_file=None: must be a file in PEM"),
-        (
-            ["+hydra.sweeper.executor.address=tls://h:1", "+hydra.sweeper.executor.tls={ca_file:no.pem}"],
-            "executor.tls.ca_file=no.pem: must be a file in PEM",
-        ),
+        ({"address": "head:8786"}, "executor.address=head:8786: must begin with tcp:// or tls://"),
+        ({"address": "tcp://h:1", "tls": {"key": "no.pem"}}, "tcp://h:1: must begin with tls:// where executor.tls"),
+        ({"address": "tls://h:1"}, "executor.tls.ca_file=None: must be a file in PEM"),
+        ({"address": "tls://h:1", "tls": {"ca_file": "no.pem"}}, "executor.tls.ca_file=no.pem: must be a file in PEM"),
     ],
 )
-def test_what_cannot_be_is_said_before_there_is_a_study(toy: Toy, arguments: list[str], line: str) -> None:
-    done = toy.run("x=0.1,0.2", DASK, *arguments)
-    assert done.returncode != 0
-    assert line in done.stderr
-    assert not (toy.folder / "studies.db").exists()
+def test_what_cannot_be_is_said(executor: dict[str, Any], line: str) -> None:
+    from sweeps import cluster
+
+    with pytest.raises(PipelineError, match=re.escape(line)):
+        cluster.connect(executor, 1)
 
 
-def test_without_dask_the_extra_is_named(toy: Toy) -> None:
+def test_without_dask_the_extra_is_named_before_there_is_a_study(toy: Toy) -> None:
     (toy.folder / "dask.py").write_text("raise ModuleNotFoundError('no dask', name='dask')")
     done = toy.run("x=0.1,0.2", DASK)
     assert "executor=dask: dask is not installed; pip install -e '.[cluster]'" in done.stderr
+    assert not (toy.folder / "studies.db").exists()
 
 
 def test_what_crosses_the_wire_of_ours_is_a_name_and_text() -> None:
