@@ -15,9 +15,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from document import PAGE, machine, table, write_section
@@ -166,14 +167,15 @@ def ended(started: Sequence[subprocess.Popen]) -> Iterator[None]:
     try:
         yield
     finally:
-        found = [psutil.Process(process.pid) for process in started]
+        found = [psutil.Process(process.pid) for process in started if process.poll() is None]
         every = [each for process in found for each in (*process.children(recursive=True), process)]
         for each in every:
-            each.kill()
+            with suppress(psutil.NoSuchProcess):  # it ended with its parent
+                each.kill()
         psutil.wait_procs(every, 30)
 
 
-def trials(folder: Path) -> list[dict]:
+def trials(folder: Path) -> list[dict[str, Any]]:
     file = folder / "trials.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
@@ -241,8 +243,9 @@ trials a second, and one driver has one core's worth of Python, of which {BUSY:.
 
 {table(header_on_paper, paper(costs))}
 
-Several drivers (`sweep.shared=true`) share that work, with slots of their own; what they cannot share is the claim, which one
-does at a time, and the PostgreSQL server. Dask's scheduler is a process beside the driver, and {scheduler(curves)}.
+Several drivers (`sweep.shared=true`) share that work, with slots of their own; what they cannot share is the claim,
+which one does at a time, and the PostgreSQL server. Dask's scheduler is a process beside the driver, and
+{scheduler(curves)}.
 
 {machine()}."""
 
