@@ -33,15 +33,17 @@ class Server:
     programs: Path
     folder: Path
     port: int
+    durable: bool = False  # waits for the disk: no test needs that
+    where: tuple[str, ...] = ()  # words before its programs: into a network namespace
 
     def run(self, program: str, *arguments: str) -> None:
         """As a user that may: PostgreSQL refuses root."""
         as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-        words = [*as_user, str(self.programs / program), "-D", str(self.folder / "data"), *arguments]
+        words = [*self.where, *as_user, str(self.programs / program), "-D", str(self.folder / "data"), *arguments]
         subprocess.run(words, cwd=self.folder, check=True, capture_output=True, timeout=60)
 
     def start(self) -> None:
-        options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} -F"
+        options = f"-h 127.0.0.1 -p {self.port} -k {self.folder}{'' if self.durable else ' -F'}"
         self.run("pg_ctl", "start", "-w", "-l", str(self.folder / "log"), "-o", options)
 
     def stop(self, how: str = "fast") -> None:
@@ -52,7 +54,7 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
+def running(*, durable: bool = False, where: tuple[str, ...] = ()) -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "password").write_text(PASSWORD)
@@ -66,7 +68,7 @@ def running() -> Iterator[Server]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        server = Server(programs(), folder, port)
+        server = Server(programs(), folder, port, durable, where)
         server.run("initdb", "-A", "scram-sha-256", "--pwfile", str(folder / "password"), "-U", "postgres", "-N")
         (folder / "password").unlink()
         server.start()
