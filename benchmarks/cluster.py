@@ -77,7 +77,7 @@ EPOCHS, SECONDS = 5, 0.1
 WINDOW = 12.0  # seconds of measuring, once every slot has had a trial
 FEW = 4  # slots that wait for nothing: there the cost of a trial is told from that of a report
 PATIENCE = 180.0  # until then
-BENT = 0.8  # of what so many slots could do; below that the curve has bent
+BENT = 0.8  # of what a slot does among the fewest; below that the curve has bent
 BUSY = 0.7  # of a core: what one can be asked for without a queue that grows
 SETTINGS = (("SQLite", "local"), ("SQLite", "dask"), ("PostgreSQL", "local"))
 
@@ -216,19 +216,19 @@ def seconds(process: int | None) -> float:
 
 
 def section(words: str, curves: Mapping[str, list[Found]], costs: Mapping[str, tuple[float, float]]) -> str:
-    header = ("", "slots", "trials/s", "of the possible", "driver, ms a trial", "driver, of a core", "PostgreSQL, ms")
+    header = ("", "slots", "trials/s", "a slot's share", "driver, ms a trial", "driver, of a core", "PostgreSQL, ms")
     header += ("scheduler, ms", "report: median, ms", "p99, ms", "of so many", "machine busy")
     header_on_paper = ("", "trial, ms", "report, ms", "s at least, E = 10", "E = 50", "drivers for s = 1, E = 10")
-    rows = [row(name, found) for name, curve in curves.items() for found in curve]
+    rows = [row(name, found, curve[0]) for name, curve in curves.items() for found in curve]
     return f"""## Many slots
 
 `python benchmarks/cluster.py{words}`
 
 Trials of {EPOCHS} epochs that only sleep, {SECONDS} s each, in processes of their own: what is left is what a sweep
-costs. For {WINDOW:g} s, once every slot has had a trial: trials/s, and of what that is, if a slot never waited
-({1 / (EPOCHS * SECONDS):g}/s each); CPU milliseconds for each trial in the driver, in PostgreSQL's processes and in
-Dask's scheduler; what an epoch's report takes, there and back, with the commit in the study. Everything is on one
-machine, the slots' processes too.
+costs. For {WINDOW:g} s, once every slot has had a trial: trials/s ({1 / (EPOCHS * SECONDS):g} a slot, if nothing
+cost anything), and what a slot does of what it does in the first row; CPU milliseconds for each trial in the driver, in
+PostgreSQL's processes and in Dask's scheduler; what an epoch's report takes, there and back, with the commit in the
+study. Everything is on one machine, the slots' processes too.
 
 {table(header, rows)}
 
@@ -250,7 +250,7 @@ which one does at a time, and the PostgreSQL server. Dask's scheduler is a proce
 {machine()}."""
 
 
-def row(name: str, found: Found) -> tuple[str, ...]:
+def row(name: str, found: Found, first: Found) -> tuple[str, ...]:
     others = (f"{cost:.1f}" if cost else "" for cost in (found.store, found.scheduler))
     cpu = (f"{found.driver:.1f}", f"{found.core:.0%}", *others)
     report = (f"{found.median:.1f}", f"{found.p99:.0f}", f"{found.reports:,}")
@@ -258,20 +258,21 @@ def row(name: str, found: Found) -> tuple[str, ...]:
         name,
         str(found.slots),
         f"{found.rate:.1f}",
-        f"{possible(found):.0%}",
+        f"{share(found, first):.0%}",
         *cpu,
         *report,
         f"{found.machine:.0%}",
     )
 
 
-def possible(found: Found) -> float:
-    return found.rate * EPOCHS * SECONDS / found.slots
+def share(found: Found, first: Found) -> float:
+    """Of what a slot does among the fewest: below that, slots wait for each other."""
+    return found.rate / found.slots / (first.rate / first.slots)
 
 
 def bend(name: str, curve: Sequence[Found]) -> str:
     """In words: between which numbers of slots, and what had no more to give there."""
-    bent = next((number for number, found in enumerate(curve) if possible(found) < BENT), None)
+    bent = next((number for number, found in enumerate(curve) if share(found, curve[0]) < BENT), None)
     if bent is None:
         return f"{name}: not up to {curve[-1].slots} slots."
     found = curve[bent]
