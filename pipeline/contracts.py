@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from PIL.Image import Image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SPLIT_NAMES = {"val": "validation", "test": "test"}  # of those that a run is evaluated on, for people
 
@@ -157,7 +159,7 @@ class Tracker(Protocol):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
 
-    def log_images(self, images: Iterable[tuple[str, Image]], step: int) -> None: ...
+    def log_images(self, images: "Iterable[tuple[str, Image]]", step: int) -> None: ...
 
     def log_files(self, files: Iterable[tuple[str, bytes]]) -> None: ...
 

@@ -41,7 +41,7 @@ def test_it_runs_what_is_missing_and_reads_the_rest(few_digits: Path) -> None:
     assert "Not run yet: barcode_cnn, cnn, " in page
 
     again = command(*words, cwd=few_digits, module="pipeline.results")
-    assert again.stdout == "page/RESULTS.md: 1 of 17 rows\n"
+    assert again.stdout == "page/RESULTS.md: 1 of 18 rows\n"
     assert (few_digits / "page" / "RESULTS.md").read_text() == page
 
     images = np.load(few_digits / "mnist.npz")
