@@ -15,7 +15,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from pipeline import device
-from pipeline.training.lean import lean
+from pipeline.training.lean import drops_by_bytes, lean
 
 AT_MOST = 4  # networks; the one that was used longest ago goes first
 STEPS_AT_ONCE = 20  # of training, between two looks at the loss: each look waits for the step before it
@@ -94,7 +94,7 @@ def _penalties(model: keras.Model) -> list[keras.Variable]:
     """The strengths, from here on variables. What the layers say of themselves, and what is stored, stays."""
     strengths = []
     for weights in model.trainable_variables:
-        if type(weights.regularizer).__name__ in NUMBERS:
+        if type(weights.regularizer).__name__ in STRENGTHS:
             weights.regularizer = penalty = _Penalty(weights.regularizer)
             strengths += [penalty.l1, penalty.l2]
     return strengths
@@ -116,8 +116,7 @@ def _number(value: float) -> keras.Variable:
     return keras.Variable(float(value), dtype="float32", trainable=False)
 
 
-# classes of which these settings are variables of what is compiled
-NUMBERS = {"Dropout": ("rate",), "L1": ("l1",), "L2": ("l2",), "L1L2": ("l1", "l2")}
+STRENGTHS = {"L1": ("l1",), "L2": ("l2",), "L1L2": ("l1", "l2")}  # of Keras's penalties on weights
 
 
 def _shape(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> str:
@@ -129,19 +128,18 @@ def _shape(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> str:
         schedule = [schedule["class_name"], settings]
     else:
         schedule = "constant"
-    parts = [_without_numbers(model.get_config()), type(optimizer).__name__, of_optimizer, schedule]
-    return json.dumps(parts, default=str)
+    layers = [[type(layer).__qualname__, _without_numbers(layer)] for layer in model.layers]
+    return json.dumps([model.name, layers, type(optimizer).__name__, of_optimizer, schedule], default=str)
 
 
-def _without_numbers(node: Any) -> Any:
-    if isinstance(node, dict):
-        numbers = NUMBERS.get(node.get("class_name"), ())
-        return {
-            key: {k: bool(v) if k in numbers else v for k, v in value.items()}
-            if numbers and key == "config"
-            else _without_numbers(value)
-            for key, value in node.items()
-        }
-    if isinstance(node, list | tuple):
-        return [_without_numbers(each) for each in node]
-    return node
+def _without_numbers(layer: keras.Layer) -> dict[str, Any]:
+    """A layer's settings but for those that are variables of what is compiled."""
+    settings = layer.get_config()
+    if drops_by_bytes(layer):
+        settings.pop("rate")
+    for name, node in settings.items():
+        is_of_weights = name.endswith("_regularizer") and name != "activity_regularizer"
+        if is_of_weights and node and node["class_name"] in STRENGTHS:
+            used = {key: bool(value) for key, value in node["config"].items()}
+            settings[name] = [node["class_name"], used]
+    return settings

@@ -35,16 +35,22 @@ INCREASING = {keras.activations.relu, keras.activations.sigmoid, keras.activatio
 
 def _may_wait(layer: keras.Layer) -> bool:
     """Whether the maximum of its outputs is the output of the maximum."""
-    is_plain = type(layer) is keras.layers.Conv2D and layer.activity_regularizer is None
-    return is_plain and not INCREASING.isdisjoint((layer.activation, type(layer.activation)))
+    if type(layer) is not keras.layers.Conv2D or layer.data_format != "channels_last":
+        return False
+    return layer.activity_regularizer is None and not INCREASING.isdisjoint((layer.activation, type(layer.activation)))
 
 
 def _is_max_pooling(layer: keras.Layer | None) -> bool:
     return type(layer) is keras.layers.MaxPooling2D
 
 
+def drops_by_bytes(layer: keras.Layer) -> bool:
+    """Whether its rate is a variable of the network that is trained."""
+    return type(layer) is keras.layers.Dropout and layer.noise_shape is None and layer.rate > 0
+
+
 def _shorter(layer: keras.Layer) -> keras.Layer:
-    if type(layer) is keras.layers.Dropout and layer.noise_shape is None and layer.rate > 0:
+    if drops_by_bytes(layer):
         return _ByteDropout(layer)
     if type(layer) is keras.layers.BatchNormalization and device.has_fused_batch_normalization(layer):
         return _FusedBatchNormalization(layer)
@@ -71,7 +77,8 @@ class _ByteDropout(_Shorter):
 
     def __init__(self, layer: keras.layers.Dropout) -> None:
         super().__init__(layer)
-        self.dropped = keras.Variable(round(256 * layer.rate), dtype="float32", trainable=False)  # of 256
+        dropped = min(round(256 * layer.rate), 255)  # of 256: what is kept is divided by the others
+        self.dropped = keras.Variable(dropped, dtype="float32", trainable=False)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         if not training:

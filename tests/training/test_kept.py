@@ -72,6 +72,26 @@ def test_another_architecture_or_optimizer_is_another_network() -> None:
     assert len(kept._kept) == kept.AT_MOST
 
 
+@pytest.mark.parametrize(
+    "number",
+    [
+        "+model.layers.dropout1.noise_shape=[null,1,1,16] model.layers.dropout1.rate",
+        "+model.layers.conv1.activity_regularizer",
+    ],
+)
+def test_a_number_that_is_no_variable_makes_another_network(number: str) -> None:
+    """Of a dropout and of a penalty that are computed as Keras does, the numbers are part of what is compiled."""
+    kept._kept.clear()
+    *before, key = number.split()
+    values = (
+        ("0.2", "0.4")
+        if before
+        else tuple(f"{{_target_: keras.regularizers.L2, l2: {strength}}}" for strength in (0.1, 0.2))
+    )
+    first, second = (prepare(configuration(*SMALL, *before, f"{key}={value}"))[0] for value in values)
+    assert first is not second
+
+
 def test_a_trial_in_a_warm_worker_has_the_curve_of_a_new_process(tmp_path) -> None:
     from mlflow import MlflowClient
 

@@ -59,3 +59,10 @@ def test_what_has_no_shorter_way_is_taken_over() -> None:
     x = keras.layers.BatchNormalization(axis=1)(x)
     model = keras.Model(inputs, x)
     assert all(one is other for one, other in zip(lean(model).layers[1:], model.layers[1:], strict=True))
+
+
+def test_dropping_nearly_all_stays_finite() -> None:
+    device.prepare("cpu", "float32", 0)
+    inputs = keras.Input((50,))
+    dropout = lean(keras.Model(inputs, keras.layers.Dropout(0.999)(inputs)))
+    assert np.isfinite(dropout(np.ones((100, 50)), training=True)).all()
