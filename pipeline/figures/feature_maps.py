@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.figures.style import FAINT, bare, blank, plain, tile
+from pipeline.figures.style import FAINT, axes_at, bare, blank, color_bar, plain, tile
 
 MOST_MAPS = 16
 MOST_CLASSES = 20
+CELL = 0.62  # inches, of a row
 
 
 def feature_maps(images: np.ndarray, maps: np.ndarray, class_names: Sequence[str], layer: str, split: str) -> Figure:
@@ -21,35 +22,35 @@ def feature_maps(images: np.ndarray, maps: np.ndarray, class_names: Sequence[str
     shown = np.sort(np.argsort(maps.mean(axis=(0, 1, 2)))[::-1][:MOST_MAPS])
     rows, columns = len(images), len(shown)
     which = f"the {columns} most active of {total} maps" if columns < total else f"all {total} maps"
-    figure = blank(
-        1.6 + 0.62 * (columns + 1),
-        0.9 + 0.62 * rows,
-        f"Feature maps of {layer}",
-        f"{which}, each {maps.shape[1]}x{maps.shape[2]}; {rows} images of the {split} split; one color scale.",
-    )
-    figure.set_layout_engine("compressed", w_pad=0.04, h_pad=0.08, wspace=0)  # images keep their shape, side by side
-    left, right = figure.subplots(1, 2, width_ratios=[1, columns])
-    if images.shape[-1] == 1:
-        left.imshow(tile(images[..., 0], rows, 1, gap=2), cmap="gray", interpolation="nearest")
-    else:
-        left.imshow(_tile_color(images), interpolation="nearest")
-    pitch = images.shape[1] + 2
-    bare(left)
-    left.set_yticks([row * pitch + images.shape[1] / 2 for row in range(rows)], class_names)
-    left.tick_params(length=0, labelsize=9)
-
     height, width = maps.shape[1:3]
     gap = max(1, round(height / 12))
     sheet = tile(maps[..., shown].transpose(0, 3, 1, 2).reshape(-1, height, width), rows, columns, gap)
+    digits = tile(images[..., 0], rows, 1, gap=2) if images.shape[-1] == 1 else _tile_color(images)
+    tall = CELL * rows  # inches
+    before, wide = 0.3 + 0.075 * max(map(len, class_names)), tall * sheet.shape[1] / sheet.shape[0]
+    between = before + tall * digits.shape[1] / digits.shape[0] + 0.12
+    figure = blank(
+        max(between + wide + 0.85, 6.6),
+        1.05 + tall,
+        f"Feature maps of {layer}",
+        f"{which}, each {maps.shape[1]}x{maps.shape[2]}; {rows} images of the {split} split; one color scale.",
+    )
+    left = axes_at(figure, before, 0.9, between - before - 0.12, tall)
+    left.imshow(digits, cmap="gray", interpolation="nearest", aspect="auto")
+    bare(left)
+    pitch = images.shape[1] + 2
+    left.set_yticks([row * pitch + images.shape[1] / 2 for row in range(rows)], class_names)
+    left.tick_params(length=0, labelsize=9)
+
     lowest, highest = float(min(maps.min(), 0.0)), float(np.percentile(maps[..., shown], 99.8)) or 1.0
-    image = right.imshow(sheet, cmap="magma", vmin=lowest, vmax=max(highest, lowest + 1e-6), interpolation="nearest")
+    scale = {"cmap": "magma", "vmin": lowest, "vmax": max(highest, lowest + 1e-6)}
+    right = axes_at(figure, between, 0.9, wide, tall)
+    image = right.imshow(sheet, interpolation="nearest", aspect="auto", **scale)
     bare(right)
     right.set_xticks([column * (width + gap) + width / 2 - 0.5 for column in range(columns)], [str(n) for n in shown])
     right.xaxis.tick_top()
     right.tick_params(length=0, labelsize=8, labelcolor=FAINT)
-    bar = figure.colorbar(image, ax=right, shrink=0.6, pad=0.01)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=0, labelsize=8)
+    color_bar(axes_at(figure, between + wide + 0.15, 0.9 + 0.2 * tall, 0.13, 0.6 * tall), image)
     return figure
 
 

@@ -11,7 +11,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from pipeline.figures.style import INK, bare, blank, grid_shape, label_tiles, plain, tile
+from pipeline.figures.style import INK, axes_at, bare, blank, color_bar, grid_shape, label_tiles, plain, tile
 
 DIVERGING = "RdBu_r"
 MOST_SHOWN = 256
@@ -151,13 +151,14 @@ def _sheet(
     gap = max(1, round(0.3 * height))  # room for the numbers
     limit = limit or 1.0
     side = min(max(6.0, 0.75 * columns), 14.0)
-    figure = blank(side + 0.9, side * rows / columns + 0.9, title, f"{subtitle}.")
-    axes = figure.subplots()
     sheet = tile(images, rows, columns, gap)
-    image = axes.imshow(sheet, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest")
+    tall = side * sheet.shape[0] / sheet.shape[1]  # inches
+    figure = blank(side + 1.0, tall + 1.05, title, f"{subtitle}.")
+    axes = axes_at(figure, 0.15, 0.9, side, tall)
+    image = axes.imshow(sheet, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest", aspect="auto")
     label_tiles(axes, labels, columns, height, width, gap)
     bare(axes)
-    _color_bar(figure, image, axes)
+    color_bar(axes_at(figure, 0.3 + side, 0.9 + 0.2 * tall, 0.15, 0.6 * tall), image)
     return figure
 
 

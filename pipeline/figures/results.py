@@ -5,12 +5,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from pipeline.figures.data import pictures, short
 from pipeline.figures.style import FAINT, INK, TRAINING, VALIDATION, bare, blank
 
 MOST_BARS, TOP = 20, 10  # with more classes, the most probable ones
+PICTURE, BAR, TOP_OF_PAGE = 64.0, 9.4, 56.0  # points: a mistake's image, the bar of a class, what is above them all
 # name, marker, color, rows above (-) or below the class's line: all three are seen where they agree
 MEASURES = (
     ("precision", "v", "#7fa6d6", -0.19),
@@ -84,37 +86,40 @@ def mistakes(
             f"0 of {len(labels):,} images are misclassified",
             "No mistakes: every prediction is right.",
         )
-    columns = min(len(shown), 4 if max(map(len, names)) <= 4 else 3)
-    rows = math.ceil(len(shown) / columns)
-    bars = len(_chosen(probabilities[0], 0))
+    columns = 4 if max(map(len, names)) <= 4 else 3
+    rows, bars = math.ceil(len(shown) / columns), len(_chosen(probabilities[0], 0))
+    row = max(126.0, BAR * bars + 32)  # points, as all lengths on this page
     which = f", the {len(shown)} surest of them here" if len(shown) < len(wrong) else ""
     figure = blank(
         10,
-        0.9 + rows * max(1.75, 0.13 * bars + 0.45),
+        (TOP_OF_PAGE + rows * row) / 72,
         title,
         f"{len(wrong):,} of {len(labels):,} images are misclassified{which}. "
         f"Bars: the probability of {'each class' if bars == len(names) else f'{bars} classes'}; "
         "blue: the true one, orange: the predicted one.",
     )
-    # a fixed layout: to measure so many axes would take longer than to draw them
-    figure.set_layout_engine("none")
-    room = {"left": 0.015, "right": 0.97, "bottom": 0.03, "top": 1 - 0.85 / figure.get_figheight(), "hspace": 0.3}
-    room |= {"wspace": 0.25 + 0.045 * max(map(len, names)), "width_ratios": [1, 1.15] * columns}
-    grid = figure.subplots(rows, 2 * columns, squeeze=False, gridspec_kw=room)
-    some = pictures(images[shown])
-    for number, (index, picture) in enumerate(zip(shown, some, strict=True)):
-        left, right = grid[number // columns, 2 * (number % columns) :][:2]
-        left.imshow(picture)
-        style = {"xy": (0, 1), "xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 7.5}
-        left.annotate(names[labels[index]], xytext=(0, 14), color=TRAINING, fontweight="bold", **style)
-        left.annotate(f"→ {names[predicted[index]]}", xytext=(0, 4), color=VALIDATION, fontweight="bold", **style)
-        left.set_xlabel(f"image {index}", fontsize=6.5, color=FAINT)
-        left.set_anchor("NW")
-        bare(left)
-        _bars(right, probabilities[index], names, int(labels[index]), 6.5)
-    for axes in grid.flat[2 * len(shown) :]:
-        axes.set_axis_off()
+    page = _page(figure)
+    left = PICTURE + 14 + 4.3 * max(map(len, names))
+    for number, (index, picture) in enumerate(zip(shown, pictures(images[shown]), strict=True)):
+        x, y = 11 + number % columns * 702 / columns, TOP_OF_PAGE + number // columns * row + 20
+        page.imshow(picture, extent=(x, x + PICTURE, y + PICTURE, y), aspect="auto")
+        style = {"fontsize": 7.5, "fontweight": "bold", "va": "bottom"}
+        page.text(x, y - 12, names[labels[index]], color=TRAINING, **style)
+        page.text(x, y - 2, f"→ {names[predicted[index]]}", color=VALIDATION, **style)
+        style = {"fontsize": 6.5, "ha": "center", "va": "top"}
+        page.text(x + PICTURE / 2, y + PICTURE + 4, f"image {index}", color=FAINT, **style)
+        width = 702 / columns - left - 32
+        _bars(page, (x + left, y, width, BAR), probabilities[index], names, int(labels[index]), 6.5)
+    page.set(xlim=(0, 720), ylim=(TOP_OF_PAGE + rows * row, 0))
     return figure
+
+
+def _page(figure: Figure) -> Axes:
+    """All of a figure as one drawing: many small axes would take several times as long."""
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    return axes
 
 
 def sample_probabilities(
@@ -131,8 +136,9 @@ def sample_probabilities(
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.7])
     left.imshow(pictures(image[None])[0])
     bare(left)
-    _bars(right, probabilities, names, label, 9.5, digits=3)
-    right.set_xlim(0, 1.08)
+    _bars(right, (0, -0.5, 1, 1), probabilities, names, label, 9.5, digits=3)
+    right.set(xlim=(0, 1.08), ylim=(bars - 0.4, -0.6), yticks=[])
+    right.spines[["top", "right", "bottom", "left"]].set_visible(False)
     right.set_xticks([0, 0.25, 0.5, 0.75, 1])
     right.tick_params(axis="x", length=0, labelsize=8.5, labelcolor=FAINT)
     right.grid(axis="x", color="#eceff2", linewidth=0.8)
@@ -141,26 +147,34 @@ def sample_probabilities(
 
 
 def _bars(
-    axes: Axes, probabilities: np.ndarray, names: Sequence[str], label: int, size: float, digits: int = 2
+    axes: Axes,
+    box: tuple[float, float, float, float],
+    probabilities: np.ndarray,
+    names: Sequence[str],
+    label: int,
+    size: float,
+    digits: int = 2,
 ) -> None:
-    """Probabilities by class, from above; the true class and the predicted one in colors and numbers."""
+    """Probabilities by class, from above; the true class and the predicted one in colors and numbers.
+
+    box: the left upper corner, the length of 1, and the height of a class, in the units of axes.
+    """
+    left, top, width, height = box
     chosen, predicted = _chosen(probabilities, label), int(probabilities.argmax())
     colors = {predicted: VALIDATION, label: TRAINING}  # a right one is blue
-    values = probabilities[chosen]
-    axes.barh(range(len(chosen)), values, 0.78, color=[colors.get(number, "#b9c0c8") for number in chosen])
-    axes.set_yticks(range(len(chosen)), [names[number] for number in chosen], fontsize=size)
-    for tick, number in zip(axes.get_yticklabels(), chosen, strict=True):
-        tick.set(color=colors.get(number, FAINT), fontweight="bold" if number in colors else "normal")
-    for place, number in enumerate(chosen):
+    places = top + height * (np.arange(len(chosen)) + 0.5)
+    lengths = width * probabilities[chosen]
+    across, half = np.stack([np.full_like(lengths, left), left + lengths]), 0.39 * height
+    corners = np.stack([across[[0, 1, 1, 0]], places + half * np.array([[-1], [-1], [1], [1]])], axis=-1)
+    shades = [colors.get(number, "#b9c0c8") for number in chosen]
+    axes.add_collection(PolyCollection(corners.transpose(1, 0, 2), facecolors=shades), autolim=False)
+    axes.vlines(left, top, top + height * len(chosen), color="#c8ced6", linewidth=0.8)
+    for place, length, number in zip(places, lengths, chosen, strict=True):
+        style = {"va": "center", "fontsize": size, "color": colors.get(number, FAINT)}
+        weight = "bold" if number in colors else "normal"
+        axes.text(left - 0.015 * width, place, names[number], ha="right", fontweight=weight, **style)
         if digits > 2 or number in colors:
-            text, color = f" {probabilities[number]:.{digits}f}", colors.get(number, FAINT)
-            axes.text(probabilities[number], place, text, va="center", fontsize=size, color=color)
-    axes.set_xlim(0, 1.28)
-    axes.set_ylim(len(chosen) - 0.4, -0.6)
-    axes.spines[["top", "right", "bottom"]].set_visible(False)
-    axes.set_xticks([])
-    axes.spines["left"].set_color("#c8ced6")
-    axes.tick_params(axis="y", length=0, pad=2)
+            axes.text(left + length, place, f" {probabilities[number]:.{digits}f}", **style)
 
 
 def _chosen(probabilities: np.ndarray, label: int) -> list[int]:

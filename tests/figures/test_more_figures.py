@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -193,6 +195,14 @@ def test_the_class_report_leaves_out_what_the_split_has_no_images_of() -> None:
     assert "1 of 3 classes have no image here" in subtitle(figure)
 
 
+def bars(axes: Axes) -> list[list[tuple[float, str]]]:
+    """(length, color) of each bar, in groups."""
+    groups = [group for group in axes.collections if isinstance(group, PolyCollection)]
+    lengths = [[np.ptp(path.vertices[:, 0]) for path in group.get_paths()] for group in groups]
+    colors = [[to_hex(color) for color in group.get_facecolor()] for group in groups]
+    return [list(zip(*pair, strict=True)) for pair in zip(lengths, colors, strict=True)]
+
+
 def test_the_surest_mistakes_come_first_with_the_true_class_in_blue() -> None:
     labels = np.array([0, 1, 2, 0, 1])
     probabilities = np.array([[9, 1, 0], [6, 4, 0], [0.5, 9, 0.5], [3, 0, 7], [1, 9, 0]]) / 10
@@ -200,11 +210,13 @@ def test_the_surest_mistakes_come_first_with_the_true_class_in_blue() -> None:
     figure = mistakes(images, labels, probabilities, ["a", "b", "c"], "validation", count=2)
     assert "3 of 5 images" in subtitle(figure)
     assert "the 2 surest" in subtitle(figure)
-    first, bars, second, _ = figure.axes
-    assert [first.get_xlabel(), second.get_xlabel()] == ["image 2", "image 3"]
-    assert [text.get_text() for text in first.texts] == ["c", "→ b"]
-    assert [bar.get_width() for bar in bars.patches] == [0.05, 0.9, 0.05]
-    assert [to_hex(bar.get_facecolor()) for bar in bars.patches[1:]] == [VALIDATION, TRAINING]
+    assert [image.get_array().flat[0] for image in figure.axes[0].images] == pytest.approx([2 / 3, 1])  # images 2 and 3
+    said = [text.get_text() for text in figure.axes[0].texts]
+    assert said[:6] == ["c", "→ b", "image 2", "a", "b", " 0.90"]
+    first, _ = bars(figure.axes[0])
+    lengths, colors = zip(*first, strict=True)
+    assert np.divide(lengths, lengths[1]) == pytest.approx([0.05 / 0.9, 1, 0.05 / 0.9])
+    assert colors[1:] == (VALIDATION, TRAINING)
 
 
 def test_without_mistakes_a_figure_says_so() -> None:
@@ -218,8 +230,10 @@ def test_without_mistakes_a_figure_says_so() -> None:
 def test_of_many_classes_the_most_probable_have_a_bar_and_the_true_one() -> None:
     probabilities = np.arange(30) / np.arange(30).sum()
     axes = sample_probabilities(pixels(4, 4, 3), probabilities, [f"c{n}" for n in range(30)], label=1).axes[1]
-    assert [text.get_text() for text in axes.get_yticklabels()] == [f"c{n}" for n in (*range(29, 20, -1), 1)]
-    assert [bar.get_width() for bar in axes.patches] == list(probabilities[[*range(29, 20, -1), 1]])
+    shown = [*range(29, 20, -1), 1]
+    assert [text.get_text() for text in axes.texts if text.get_text().startswith("c")] == [f"c{n}" for n in shown]
+    [found] = bars(axes)
+    assert [length for length, _ in found] == pytest.approx(list(probabilities[shown]))
 
 
 def test_both_histograms_of_confidence_have_area_one() -> None:
