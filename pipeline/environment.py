@@ -2,6 +2,7 @@
 
 import os
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ def describe() -> dict[str, Any]:
     }
 
 
+@cache
 def installed(package: str) -> str | None:
     """Its version, None where it is not there."""
     try:

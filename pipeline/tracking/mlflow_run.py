@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ class MlflowTracker:
         put_file(self.log, "config.yaml", OmegaConf.to_yaml(configuration, resolve=True))
         self.log_json(environment.describe(), "environment.json")
         self.log.put({"dataset": self._dataset()})
-        diff = git.uncommitted()
+        _, diff = _code()
         self.changed = bool(diff)
         if diff:
             put_file(self.log, git.UNCOMMITTED, diff)
@@ -168,7 +169,7 @@ def _run_name(cfg: DictConfig) -> str:
 
 
 def _tags(cfg: DictConfig, dataset: Dataset) -> dict[str, str]:
-    commit = git.commit()
+    commit, _ = _code()
     tags = {
         "kind": "run",
         "dataset_sha256": dataset.sha256,
@@ -178,6 +179,12 @@ def _tags(cfg: DictConfig, dataset: Dataset) -> dict[str, str]:
     }
     tags |= {"git_commit": commit, "mlflow.source.git.commit": commit} if commit else {}
     return tags | {str(key): str(value) for key, value in (cfg.tracking.get("tags") or {}).items()}
+
+
+@cache
+def _code() -> tuple[str | None, bytes]:
+    """The commit, and what was uncommitted: asked once, for a process goes on with the code that it has imported."""
+    return git.commit(), git.uncommitted()
 
 
 def _user() -> str:

@@ -15,7 +15,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from pipeline import device
-from pipeline.training.lean import drops_by_bytes, lean
+from pipeline.training.lean import ByteDropout, dropped_of_256, drops_by_bytes, lean
 
 AT_MOST = 4  # networks; the one that was used longest ago goes first
 STEPS_AT_ONCE = 20  # of training, between two looks at the loss: each look waits for the step before it
@@ -42,12 +42,12 @@ def prepared(
 
     The first is shown and stored, the second has its variables and is compiled. learning_rate: the optimizer's.
     """
-    shape, short = _shape(model, optimizer), lean(model)
-    numbers = [*short.variables, *_penalties(model), *_learning_rate(optimizer, learning_rate)]
+    shape = _shape(model, optimizer)
     if found := _kept.pop(shape, None):
-        _take_over(found, model, numbers)
+        dropped = [dropped_of_256(layer) for layer in model.layers if drops_by_bytes(layer)]
+        _take_over(found, model, [*model.variables, *dropped, *_numbers(model, optimizer, learning_rate)])
     else:
-        found = _compiled(model, short, optimizer, numbers)
+        found = _compiled(model, optimizer, learning_rate)
     if keras.backend.backend() == "tensorflow":  # elsewhere what is no variable of the model is compiled as a constant
         _kept[shape] = found
         while len(_kept) > AT_MOST:
@@ -56,8 +56,10 @@ def prepared(
 
 
 def _compiled(
-    model: keras.Model, short: keras.Model, optimizer: keras.optimizers.Optimizer, numbers: list[keras.Variable]
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, learning_rate: float | LearningRateSchedule
 ) -> Kept:
+    short = lean(model)
+    _make_variables(model, learning_rate)
     short.compile(
         optimizer=optimizer,
         loss=keras.losses.SparseCategoricalCrossentropy(),
@@ -66,12 +68,14 @@ def _compiled(
         jit_compile=device.jit_compile(),
     )
     short.optimizer.build(short.trainable_variables)
+    dropped = [layer.dropped for layer in short.layers if isinstance(layer, ByteDropout)]
+    numbers = [*model.variables, *dropped, *_numbers(model, optimizer, learning_rate)]
     assigned = {id(variable) for variable in numbers}
     slots = [variable for variable in short.optimizer.variables if id(variable) not in assigned]
     return Kept(model, short, numbers, slots, [slot.numpy() for slot in slots])
 
 
-def _take_over(found: Kept, model: keras.Model, numbers: list[keras.Variable]) -> None:
+def _take_over(found: Kept, model: keras.Model, numbers: list[keras.Variable | float]) -> None:
     for variable, value in zip([*found.numbers, *found.slots], [*numbers, *found.empty], strict=True):
         variable.assign(value)
     for layer, new in zip(found.model.layers, model.layers, strict=True):
@@ -90,26 +94,28 @@ class _Penalty:
         return self.l1 * ops.sum(ops.abs(weights)) + self.l2 * ops.sum(ops.square(weights))
 
 
-def _penalties(model: keras.Model) -> list[keras.Variable]:
-    """The strengths, from here on variables. What the layers say of themselves, and what is stored, stays."""
-    strengths = []
+def _make_variables(model: keras.Model, schedule: float | LearningRateSchedule) -> None:
+    """Of penalties' strengths and a schedule's numbers. What the layers say of themselves, what is stored, stays."""
     for weights in model.trainable_variables:
         if type(weights.regularizer).__name__ in STRENGTHS:
-            weights.regularizer = penalty = _Penalty(weights.regularizer)
-            strengths += [penalty.l1, penalty.l2]
-    return strengths
+            weights.regularizer = _Penalty(weights.regularizer)
+    if isinstance(schedule, LearningRateSchedule):
+        for name, value in list(vars(schedule).items()):
+            if type(value) in (int, float):
+                setattr(schedule, name, _number(value))
 
 
-def _learning_rate(
-    optimizer: keras.optimizers.Optimizer, schedule: float | LearningRateSchedule
-) -> list[keras.Variable]:
-    """The optimizer's own variable, or the numbers of its schedule, from here on variables."""
+def _numbers(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, schedule: float | LearningRateSchedule
+) -> list[keras.Variable | float]:
+    """Penalties' strengths, and the learning rate or its schedule's numbers: variables where they were made so."""
+    kinds = (*STRENGTHS, _Penalty.__name__)
+    penalties = [weights.regularizer for weights in model.trainable_variables]
+    penalties = [penalty for penalty in penalties if type(penalty).__name__ in kinds]
+    strengths = [getattr(penalty, name, 0.0) for penalty in penalties for name in ("l1", "l2")]
     if not isinstance(schedule, LearningRateSchedule):
-        return [optimizer.learning_rate]
-    names = [name for name, value in vars(schedule).items() if type(value) in (int, float)]
-    for name in names:
-        setattr(schedule, name, _number(getattr(schedule, name)))
-    return [getattr(schedule, name) for name in names]
+        return [*strengths, optimizer.learning_rate]
+    return [*strengths, *(value for value in vars(schedule).values() if type(value) in (int, float, keras.Variable))]
 
 
 def _number(value: float) -> keras.Variable:

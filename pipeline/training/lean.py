@@ -49,9 +49,14 @@ def drops_by_bytes(layer: keras.Layer) -> bool:
     return type(layer) is keras.layers.Dropout and layer.noise_shape is None and layer.rate > 0
 
 
+def dropped_of_256(layer: keras.layers.Dropout) -> int:
+    """What is kept is divided by the others."""
+    return min(round(256 * layer.rate), 255)
+
+
 def _shorter(layer: keras.Layer) -> keras.Layer:
     if drops_by_bytes(layer):
-        return _ByteDropout(layer)
+        return ByteDropout(layer)
     if type(layer) is keras.layers.BatchNormalization and device.has_fused_batch_normalization(layer):
         return _FusedBatchNormalization(layer)
     return layer
@@ -72,13 +77,12 @@ class _WithoutActivation(_Shorter):
         return outputs
 
 
-class _ByteDropout(_Shorter):
+class ByteDropout(_Shorter):
     """Four activations share one random word."""
 
     def __init__(self, layer: keras.layers.Dropout) -> None:
         super().__init__(layer)
-        dropped = min(round(256 * layer.rate), 255)  # of 256: what is kept is divided by the others
-        self.dropped = keras.Variable(dropped, dtype="float32", trainable=False)
+        self.dropped = keras.Variable(dropped_of_256(layer), dtype="float32", trainable=False)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         if not training:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from pipeline.contracts import Dataset, History, Observer
 from pipeline.errors import DivergedError, PipelineError, first_line
+from pipeline.models.network import IMAGES_AT_ONCE
 from pipeline.progress import Progress
 from pipeline.training import kept
 
@@ -44,7 +45,7 @@ def fit(prepared: keras.Model, dataset: Dataset, cfg: DictConfig, observers: Seq
             batch_size=cfg.batch_size,
             epochs=cfg.epochs,
             validation_data=(dataset.val.images, dataset.val.labels),
-            validation_batch_size=512,
+            validation_batch_size=IMAGES_AT_ONCE,
             callbacks=[watch, *_early_stopping(cfg)],
             verbose=0,
         )
