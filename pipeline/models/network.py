@@ -16,6 +16,7 @@ from pipeline.errors import PipelineError, first_line
 
 # where Keras's layers take a penalty on their kernels: one name for most, two for depthwise and separable convolutions
 PENALTIES = ("kernel_regularizer", "depthwise_regularizer", "pointwise_regularizer")
+IMAGES_AT_ONCE = 256  # where nothing is learned from them: no faster with more, and a slot's memory grows with them
 
 
 def build(cfg: DictConfig, dataset: Dataset) -> keras.Model:
@@ -52,13 +53,14 @@ def _adapt(model: keras.Model, dataset: Dataset) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
             head, images = keras.Model(model.input, layer.input), dataset.train.images
-            parts = [head(images[start : start + 512], training=False) for start in range(0, len(images), 512)]
+            starts = range(0, len(images), IMAGES_AT_ONCE)
+            parts = [head(images[start : start + IMAGES_AT_ONCE], training=False) for start in starts]
             layer.adapt(np.concatenate([np.asarray(part, np.float32) for part in parts]))
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """Probabilities (n, classes) in float32 for raw pixels (n, height, width, channels)."""
-    return model.predict(images, batch_size=512, verbose=0)
+    return model.predict(images, batch_size=IMAGES_AT_ONCE, verbose=0)
 
 
 def count_weights(model: keras.Model) -> int:
