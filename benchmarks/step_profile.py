@@ -100,7 +100,7 @@ def main() -> None:
     parts = (
         "## Where a step's time goes",
         f"{document.command()}: steps of {asked.batch} images in float32 on one thread, by TensorFlow's profiler,\n"
-        "which itself takes some of the time. Between the operations: scheduling, waits for the input pipeline, Python.",
+        "which itself takes some time. Between the operations: scheduling, waits for the input pipeline, Python.",
         document.table(header, rows),
         document.machine(),
     )
