@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument(
         "--output", default="comparison.html", help="the page, which a new comparison replaces (default: %(default)s)"
     )
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     with one_line_errors():
         show(chosen.runs, chosen.store, chosen.uri, chosen.split, Path(chosen.output))
 

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument(
         "--output", help="a folder for the PNGs and the page; without it, the run in MLflow gets what it lacks"
     )
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     with one_line_errors():
         explain(chosen.run, chosen.overrides, chosen.store, chosen.uri, chosen.output)
 

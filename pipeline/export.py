@@ -47,7 +47,7 @@ def main() -> None:
     add_options(parser)
     parser.add_argument("--output", default=".", help="the folder for the two files (default: this one)")
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     with one_line_errors():
         export(chosen.format, chosen.runs, chosen.store, chosen.uri, Path(chosen.output), chosen.force)
 

@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument(
         "--output", default="predictions.png", help="the figure; no file is overwritten (default: %(default)s)"
     )
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     with one_line_errors():
         predict(chosen.run, chosen.pictures, chosen.store, Path(chosen.output), chosen.uri)
 

@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--store", default="mlruns", help="folder of the tracking store (default: %(default)s)")
     parser.add_argument("--output", default="docs/RESULTS.md", help="the page (default: %(default)s)")
     parser.add_argument("--read", action="store_true", help="run nothing: the page of what is there")
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     with one_line_errors():
         given = [_checked(word) for word in chosen.words if "=" in word]
         rows = read_rows()

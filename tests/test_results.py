@@ -57,6 +57,7 @@ def test_it_runs_what_is_missing_and_reads_the_rest(few_digits: Path) -> None:
         (("cnnn",), "error: cnnn: has no row; there are barcode_cnn, cnn, "),
         (("cnn", "epochs=1"), "error: epochs=1: a row has its own protocol; what can be given is dataset.path, "),
         (("cnn", "dataset.path=nowhere.npz"), "error: dataset.path="),
+        (("cnn", "--read", "dataset.path=nowhere.npz"), "error: dataset.path="),
     ],
 )
 def test_what_cannot_be_is_one_line(words: tuple[str, ...], line: str, tmp_path: Path) -> None:
