@@ -46,7 +46,7 @@ def main() -> None:
 
 The last one is of a sweep: the slot's process, which trains the trials. Resident memory at its peak, with the pages of
 libraries that processes share; imports alone take {imports[0]:.2f} GB (Hydra), {imports[1]:.2f} (Keras and backend) and
-{imports[2]:.2f} (MLflow). Mean and standard deviation of {given.times} runs. {machine()}.""",
+{imports[2]:.2f} (MLflow). Mean and standard deviation; number of runs: {given.times}. {machine()}.""",
     )
 
 
