@@ -32,8 +32,6 @@ KINDS = {  # by words in the operation's type, the first that fits
     "activations, dropout's masks, loss, metrics and the rest": ("",),
 }
 MODELS = ("cnn_dropout", "barcode_cnn")
-
-
 ONE_AFTER_THE_OTHER = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")  # so that times add up
 
 

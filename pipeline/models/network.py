@@ -16,7 +16,7 @@ from pipeline.errors import PipelineError, first_line
 
 # where Keras's layers take a penalty on their kernels: one name for most, two for depthwise and separable convolutions
 PENALTIES = ("kernel_regularizer", "depthwise_regularizer", "pointwise_regularizer")
-IMAGES_AT_ONCE = 256  # where nothing is learned from them: no faster with more, and a slot's memory grows with them
+IMAGES_AT_ONCE = 256  # where nothing is learned from them: a slot holds every layer's outputs for so many
 
 
 def build(cfg: DictConfig, dataset: Dataset) -> keras.Model:

@@ -154,6 +154,7 @@ def test_several_drivers_share_a_study_whatever_befalls_them(
     whose = [trials[trial.user_attrs["retry_of"]].user_attrs.get("driver", "") for trial in again]
     others = [driver for driver in whose if f" {drivers[0].pid} " not in driver]
     assert len(others) <= 1, "but for what the killed driver had, a claim that the restart cut off"
+    assert len(whose) - len(others) <= 2 + 3, "two in its slots, and what waited there for an equal one to end"
     until(lambda: processes(toy) == [])
     assert where <= {"environ of driver"}, "which was given it"
     assert PASSWORD not in str(said)
