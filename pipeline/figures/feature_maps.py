@@ -50,7 +50,7 @@ def feature_maps(images: np.ndarray, maps: np.ndarray, class_names: Sequence[str
     right.set_xticks([column * (width + gap) + width / 2 - 0.5 for column in range(columns)], [str(n) for n in shown])
     right.xaxis.tick_top()
     right.tick_params(length=0, labelsize=8, labelcolor=FAINT)
-    color_bar(axes_at(figure, between + wide + 0.15, 0.9 + 0.2 * tall, 0.13, 0.6 * tall), image)
+    color_bar(figure, image, cax=axes_at(figure, between + wide + 0.15, 0.9 + 0.2 * tall, 0.13, 0.6 * tall))
     return figure
 
 

@@ -5,9 +5,7 @@ from functools import cache
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
@@ -17,6 +15,7 @@ DIVERGING = "RdBu_r"
 MOST_SHOWN = 256
 WHITE = 255  # in a palette, between the kernels
 MOST_PAIRS = 100
+BESIDE = {"shrink": 0.6, "pad": 0.02}  # where a color bar stands
 
 
 def kernel_images(kernels: np.ndarray, layer: str) -> Figure:
@@ -77,7 +76,7 @@ def kernels_before_after(before: np.ndarray, after: np.ndarray, layer: str) -> F
         label_tiles(axes, labels, columns, height, width, gap)
         axes.set_title(title, fontsize=10, color=INK, pad=16)
         bare(axes)
-    _color_bar(figure, image, list(both))
+    color_bar(figure, image, ax=list(both), **BESIDE)
     return figure
 
 
@@ -105,7 +104,7 @@ def weight_matrix(weights: np.ndarray, layer: str, names: Sequence[str] | None =
         spine.set_visible(False)
     axes.tick_params(length=0)
     axes.tick_params(axis="x", labelsize=9)
-    _color_bar(figure, image, axes)
+    color_bar(figure, image, ax=axes, **BESIDE)
     return figure
 
 
@@ -158,11 +157,5 @@ def _sheet(
     image = axes.imshow(sheet, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest", aspect="auto")
     label_tiles(axes, labels, columns, height, width, gap)
     bare(axes)
-    color_bar(axes_at(figure, 0.3 + side, 0.9 + 0.2 * tall, 0.15, 0.6 * tall), image)
+    color_bar(figure, image, cax=axes_at(figure, 0.3 + side, 0.9 + 0.2 * tall, 0.15, 0.6 * tall))
     return figure
-
-
-def _color_bar(figure: Figure, image: AxesImage, axes: Axes | Sequence[Axes]) -> None:
-    bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=0, labelsize=8)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,9 +33,11 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
     return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
 
 
-def color_bar(axes: Axes, image: AxesImage) -> None:
-    axes.figure.colorbar(image, cax=axes).outline.set_visible(False)
-    axes.tick_params(length=0, labelsize=8)
+def color_bar(figure: Figure, image: AxesImage, **place: Any) -> None:
+    """place: as Figure.colorbar takes it, axes of its own or beside others."""
+    bar = figure.colorbar(image, **place)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0, labelsize=8)
 
 
 def grid_shape(count: int) -> tuple[int, int]:
