@@ -81,7 +81,7 @@ class Loop:
         plan: Plan,
         study: Study,
         hold: Hold,
-        reclaim: Callable[[Collection[int]], None],
+        reclaim: Callable[[Collection[int]], list[FrozenTrial]],
     ) -> None:
         self.plan, self.study, self.hold, self.reclaim = plan, study, hold, reclaim
         self.lock = threading.Lock()  # reports come from the slots' threads
@@ -95,15 +95,14 @@ class Loop:
         self.began = time.monotonic()
         self.looked = 0.0  # when there was nothing to do but by other drivers
         self.ended: list[Ended] = []  # in this command, in their order
-        self._learn()
+        self._learn(studies.trials(study))
 
-    def _learn(self) -> None:
+    def _learn(self, known: Sequence[FrozenTrial]) -> None:
         """What the study says: at the start, and where others write to it before each claim."""
-        known = studies.trials(self.study)
         began = [t for t in known if t.state.is_finished() and studies.RETRY_OF not in t.user_attrs]
         self.before = len(began) - len(self.ended)
         self.failed = sum(self._counts_as_failure(trial.user_attrs.get(studies.CAUSE)) for trial in known)
-        self.left = studies.budget_left(self.study, self.plan.settings.n_trials)
+        self.left = studies.budget_left(known, self.plan.settings.n_trials)
         self.digests = {
             trial.user_attrs[studies.CONFIGURATION]: trial.number
             for trial in known
@@ -234,7 +233,7 @@ class Loop:
         """One whose twin is no longer in training."""
         if self.held and self.hold.shared:
             with self.lock, one_line():
-                self._learn()
+                self._learn(studies.trials(self.study))
         for active in self.held:
             if not self._has_twin(active):
                 self.held.remove(active)
@@ -255,8 +254,7 @@ class Loop:
     def _claim(self) -> Active | None:
         """The next trial of the study; None where the budget is used up. May be cut off anywhere, and begun again."""
         if self.hold.name is not None:
-            self.reclaim(self._in_hand())
-            self._learn()
+            self._learn(self.reclaim(self._in_hand()))
         if self.waiting:
             self.waiting -= 1
         elif self.left <= 0 or self.ending is not None:

@@ -27,7 +27,8 @@ STATES = {
 
 def summarize(opened: Study, run_ids: Mapping[int, str] | None = None) -> Summary:
     """The study as plain values, without trials that came again as another one and those of an older study."""
-    again, about = study.repeated(opened), opened.user_attrs.get(study.ABOUT, {})
+    known, about = study.trials(opened), opened.user_attrs.get(study.ABOUT, {})
+    again = study.repeated(known)
     return Summary(
         name=opened.study_name,
         objectives=tuple(about.get("objectives", ["objective"])),
@@ -39,7 +40,7 @@ def summarize(opened: Study, run_ids: Mapping[int, str] | None = None) -> Summar
         ),
         trials=tuple(
             _record(trial, (run_ids or {}).get(trial.number))
-            for trial in study.trials(opened)
+            for trial in known
             if trial.number not in again and study.FROM not in trial.user_attrs
         ),
         n_trials=about.get("n_trials", 0),

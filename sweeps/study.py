@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import optuna
@@ -81,10 +80,11 @@ def put_back(study: Study, number: int, message: str, *, fault: bool) -> None:
     The new one is there before the old one ends: a kill between the two loses nothing, and doing it again mends it.
     One that has ended already, by the hand of another driver, stays as it is.
     """
-    trial = trials(study)[number]
+    known = trials(study)
+    trial = known[number]
     if trial.state.is_finished():
         return
-    if number not in repeated(study):
+    if number not in repeated(known):
         attempt = trial.user_attrs.get(ATTEMPT, 0) + fault
         study.enqueue_trial(point(trial), user_attrs={RETRY_OF: number, ATTEMPT: attempt, MESSAGE: message})
     study.tell(number, state=TrialState.FAIL)
@@ -95,36 +95,45 @@ def point(trial: FrozenTrial) -> dict[str, Any]:
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
-def repeated(study: Study) -> set[int]:
+def repeated(known: Collection[FrozenTrial]) -> set[int]:
     """The numbers of trials that came again as another one."""
-    return {trial.user_attrs[RETRY_OF] for trial in trials(study) if RETRY_OF in trial.user_attrs}
+    return {trial.user_attrs[RETRY_OF] for trial in known if RETRY_OF in trial.user_attrs}
 
 
-def budget_left(study: Study, n_trials: int) -> int:
+def budget_left(known: Collection[FrozenTrial], n_trials: int) -> int:
     """Of a total number of trials, where repeated ones and those of an older study don't count."""
-    again = repeated(study)
-    return n_trials - sum(trial.number not in again and FROM not in trial.user_attrs for trial in trials(study))
+    again = repeated(known)
+    return n_trials - sum(trial.number not in again and FROM not in trial.user_attrs for trial in known)
 
 
 def reclaim(
     study: Study, hold: Hold, result_of: Callable[[FrozenTrial], Result | None], own: Collection[int] = ()
-) -> None:
-    """Trials that dead drivers left RUNNING: told where they finished, else put back. own are in hand here."""
-    for trial in hold.orphans(trials(study, TrialState.RUNNING), own):
+) -> list[FrozenTrial]:
+    """All trials, once those that dead drivers left RUNNING are told, where they finished, or put back.
+
+    own are in hand here.
+    """
+    known = trials(study)
+    orphans = hold.orphans([trial for trial in known if trial.state == TrialState.RUNNING], own)
+    again = repeated(known) if orphans else ()
+    for trial in orphans:
         result = result_of(trial)
-        if result is not None and result.state != "failed" and trial.number not in repeated(study):
+        if result is not None and result.state != "failed" and trial.number not in again:
             tell(study, trial.number, result)
         else:
             put_back(study, trial.number, "its driver ended", fault=False)
+    return trials(study) if orphans else known
 
 
 def tell(study: Study, number: int, result: Result) -> bool:
     """Whether the study has the result now; it has not where another driver took the trial over in the meantime."""
     state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[result.state]
     values = result.values if state == TrialState.COMPLETE else None
-    with suppress(UpdateFinishedTrialError):
-        study.tell(number, values, state, skip_if_finished=True)
-    return trials(study)[number].state == state
+    try:
+        told = study.tell(number, values, state, skip_if_finished=True)
+    except UpdateFinishedTrialError:  # a moment ago
+        told = trials(study)[number]
+    return told.state == state
 
 
 def existing(store: BaseStorage, name: str) -> Study:
