@@ -132,9 +132,7 @@ class Toy:
         )
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=120, check=False
-        )
+        return forked.run(*self.command(*arguments)[1:], cwd=self.folder, timeout=120)
 
     def sweep(self, *arguments: str) -> subprocess.CompletedProcess:
         done = self.run(*arguments)

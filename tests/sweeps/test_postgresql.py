@@ -173,7 +173,9 @@ def test_a_process_of_dasks_own_cluster_inherits_no_password(toy: Toy, study: Ca
     where, over = set(), threading.Event()
     watching = threading.Thread(target=seen, args=(toy, where, over))
     watching.start()
-    toy.sweep("x=0.1,0.2", "seconds=0.2", "@executor.name=dask")
+    driver = toy.start("x=0.1,0.2", "seconds=0.2", "@executor.name=dask")
+    _, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 0, errors
     over.set()
     watching.join()
     assert {trial.state for trial in study()} == {TrialState.COMPLETE}
