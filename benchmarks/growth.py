@@ -23,7 +23,7 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from pipeline.config import CONF
 from pipeline.figures.style import FAINT, INK, TRAINING, VALIDATION, blank
-from sweeps import study
+from sweeps import storage
 
 APP = """
 import hydra
@@ -133,7 +133,7 @@ def by_sweep(sampler: str, trials: int) -> dict[int, float]:
 def by_optuna(sampler: str, trials: int) -> dict[int, float]:
     with tempfile.TemporaryDirectory() as name:
         opened = optuna.create_study(
-            storage=study.storage(f"sqlite:///{name}/studies.db"), sampler=SAMPLERS[sampler](seed=0)
+            storage=storage.storage(f"sqlite:///{name}/studies.db"), sampler=SAMPLERS[sampler](seed=0)
         )
         for _ in range(trials):
             trial = opened.ask()

@@ -26,6 +26,11 @@ TOY = Path(__file__).parent / "sweeps" / "toy"
 TINY = ("dataset.limit=500", "dataset.split.val=100", "dataset.split.test=100", "epochs=2")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests also wait, for processes to end and for servers."""
+    return (os.cpu_count() or 1) + 1
+
+
 def command(
     *arguments: str, cwd: Path, module: str = "pipeline.train", fresh: bool = False
 ) -> subprocess.CompletedProcess:

@@ -1,6 +1,6 @@
-"""`python -m module ...` and `python app.py ...` in processes that wait neither for imports nor for MLflow's migrations.
+"""`python -m module ...` and `python app.py ...` in processes that wait neither for imports nor for an empty store.
 
-They are forked from one that has the imports, and a store that they create is a copy of an empty one.
+They are forked from one that has the imports, and a store that they create is a copy.
 """
 
 import atexit
@@ -27,7 +27,8 @@ def run(program: str, *arguments: str, cwd: Path, timeout: float = 300) -> subpr
         out, err = Path(folder) / "out", Path(folder) / "err"
         with quiet_start():  # of the process with the imports; this one's own output goes to its files
             forkserver.ensure_running()
-        process = _context.Process(target=_main, args=(program, arguments, cwd, dict(os.environ), out, err, _empty_store()))
+        given = (program, arguments, cwd, dict(os.environ), out, err, _empty_store())
+        process = _context.Process(target=_main, args=given)
         process.start()
         process.join(timeout)
         if process.is_alive():

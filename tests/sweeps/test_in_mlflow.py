@@ -45,8 +45,7 @@ class Finished:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder = tmp_path_factory.mktemp("sweep")
-    words = [sys.executable, "-m", "pipeline.train", *SWEEP]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    done = command(*SWEEP, cwd=folder)
     assert done.returncode == 0, done.stderr
     return Finished(folder, done)
 
