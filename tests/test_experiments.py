@@ -25,7 +25,7 @@ WEIGHTS = {
     "wide_kernel_cnn": 45_834,
     "deep_cnn": 233_034,
     "small_and_strong": 18_136,
-    "best_single": 198_826,
+    "best_single": 326_826,
     "fast99": 162_394,
 }
 
