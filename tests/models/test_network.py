@@ -32,13 +32,24 @@ def test_a_normalization_layer_knows_the_training_images_as_they_reach_it() -> N
     assert float(np.ravel(own.mean)[0]) == pytest.approx(0.1), "a mean of its own stays"
 
 
+SMALLEST = {"best_single": 26}  # images, where a network's header names a size
+
+
 @pytest.mark.parametrize("model", NETWORKS)
-@pytest.mark.parametrize(("height", "width", "channels", "classes"), [(28, 28, 1, 10), (26, 33, 3, 2), (64, 48, 1, 37)])
+@pytest.mark.parametrize(("height", "width", "channels", "classes"), [(28, 28, 1, 10), (20, 33, 3, 2), (64, 48, 1, 37)])
 def test_shape_and_classes_come_from_the_data(model: str, height: int, width: int, channels: int, classes: int) -> None:
-    data = dataset(height, width, channels, classes)
+    data = dataset(max(height, SMALLEST.get(model, 0)), width, channels, classes)
     probabilities = network.predict(network.build(configuration(f"model={model}"), data), data.test.images)
     assert probabilities.shape == (20, classes)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", SMALLEST)
+def test_smaller_images_than_a_network_takes_are_refused(model: str) -> None:
+    network.build(configuration(f"model={model}"), dataset(SMALLEST[model], SMALLEST[model]))
+    smaller = SMALLEST[model] - 2
+    with pytest.raises(PipelineError, match=r"conv7: .* does not fit on"):
+        network.build(configuration(f"model={model}"), dataset(smaller, smaller))
 
 
 def test_a_layer_can_be_changed_added_and_left_out_from_the_command_line() -> None:
