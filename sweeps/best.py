@@ -13,7 +13,7 @@ from optuna.study import Study
 
 from pipeline.config import NOT_TRAINED, trained
 from sweeps import study
-from sweeps.loop import Plan
+from sweeps.plan import Plan
 from sweeps.space import as_typed, overrides
 
 SWEEPS_OWN = ("sweep", "executor", "sampler", "pruner")  # groups and keys that a single run has no use for

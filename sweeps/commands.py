@@ -27,8 +27,8 @@ from pipeline.config import CONF, trained
 from pipeline.errors import PipelineError
 from sweeps import best, drivers, slots, space, storage, study, trial
 from sweeps.contracts import Summary
-from sweeps.loop import Plan
-from sweeps.sweep import make_plan, places_of
+from sweeps.plan import Plan, make_plan
+from sweeps.sweep import places_of
 from sweeps.view import span
 
 STUDIES = "studies.db"

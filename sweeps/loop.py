@@ -21,8 +21,9 @@ from pipeline.errors import PipelineError
 from sweeps import sampling
 from sweeps import study as studies
 from sweeps.drivers import DRIVER, Hold
-from sweeps.settings import Settings
-from sweeps.space import Space, grid, overrides, suggest
+from sweeps.known import LASTING, counts_as_failure, failure, known
+from sweeps.plan import Plan
+from sweeps.space import overrides, suggest
 from sweeps.storage import one_line
 from sweeps.trial import Result
 
@@ -56,23 +57,6 @@ class Ended:
     result: Result
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a sweep consists of, before any of it is run."""
-
-    name: str
-    settings: Settings
-    storage: str | None  # as it was written: what it takes from the environment is not to be seen
-    space: Space
-    is_grid: bool
-    about: Mapping[str, Any]  # what is written into the study for its figures and commands
-    base: DictConfig  # of the first point, without Hydra's node
-    compose: Callable[[list[str]], DictConfig]
-    compose_run: Callable[[list[str]], DictConfig]  # without the sweep
-    digest: Callable[[DictConfig], str]
-    extend: Callable[[Trial], None]  # custom_search_space
-
-
 class Loop:
     """One driver's work on a study."""
 
@@ -97,46 +81,20 @@ class Loop:
         self.ended: list[Ended] = []  # in this command, in their order
         self._learn(studies.trials(study))
 
-    def _learn(self, known: Sequence[FrozenTrial]) -> None:
+    def _learn(self, trials: Sequence[FrozenTrial]) -> None:
         """What the study says: at the start, and where others write to it before each claim."""
-        began = [t for t in known if t.state.is_finished() and studies.RETRY_OF not in t.user_attrs]
-        self.before = len(began) - len(self.ended)
-        self.failed = sum(self._counts_as_failure(trial.user_attrs.get(studies.CAUSE)) for trial in known)
-        self.left = studies.budget_left(known, self.plan.settings.n_trials)
-        self.digests = {
-            trial.user_attrs[studies.CONFIGURATION]: trial.number
-            for trial in known
-            if studies.CONFIGURATION in trial.user_attrs
-            and trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-            and studies.REUSES not in trial.user_attrs
-        }
-        self.failures = {  # that would come again
-            trial.user_attrs[studies.CONFIGURATION]: _failure(trial)
-            for trial in known
-            if trial.state.is_finished()
-            and trial.user_attrs.get(studies.CAUSE) in LASTING
-            and studies.CONFIGURATION in trial.user_attrs
-        }
-        self.points: Iterator[dict[str, Any]] | None = self._points(known) if self.plan.is_grid else None
-        self.waiting = sum(trial.state == TrialState.WAITING for trial in known)
-        own = self._in_hand()
-        elsewhere = [t for t in known if t.state == TrialState.RUNNING and t.number not in own]
-        self.elsewhere = {t.number: t.user_attrs.get(studies.CONFIGURATION) for t in elsewhere}
-        for trial in known:
+        self.known = known(trials, self.plan, self._in_hand())
+        for trial in trials:
             if trial.state == TrialState.COMPLETE and studies.FROM not in trial.user_attrs:
                 self._compare_with_target(trial.number, trial.values)
 
     @property
     def to_do(self) -> int:
         """How many trials this driver may have before it, as far as is known."""
-        return max(0, self.left) + self.waiting
+        return max(0, self.known.left) + self.known.waiting
 
     def _in_hand(self) -> set[int]:
         return {*self.active, *(active.trial.number for active in self.held)}
-
-    def _counts_as_failure(self, cause: str | None) -> bool:
-        """In a grid nothing is sought: all points are visited, whatever they return."""
-        return cause is not None and not (cause == "invalid value" and self.plan.is_grid)
 
     def run(
         self,
@@ -194,7 +152,7 @@ class Loop:
 
     def _waits_for_others(self) -> bool:
         """Whether other drivers train: should one of them die, its trials are there to be had."""
-        return self.ending is None and self.signal is None and bool(self.elsewhere or self.held)
+        return self.ending is None and self.signal is None and bool(self.known.elsewhere or self.held)
 
     def _running_here(self, futures: Mapping["concurrent.futures.Future[Result]", Active]) -> list[Active]:
         """A trial that was being submitted: an executor in this process trains there."""
@@ -209,12 +167,12 @@ class Loop:
             active = self._pop_held() or self._ask()
             if active is None:
                 return None
-            if active.digest in self.digests:
+            if active.digest in self.known.trained:
                 with suppress(UpdateFinishedTrialError):  # another driver has taken it over
                     self._reuse(active)
-            elif active.digest in self.failures:
+            elif active.digest in self.known.hopeless:
                 with suppress(UpdateFinishedTrialError):
-                    self._fail(active, self.failures[active.digest])
+                    self._fail(active, self.known.hopeless[active.digest])
             elif self.ending is not None:
                 self._let_go([active], self.ending)
             elif self._has_twin(active):
@@ -226,7 +184,7 @@ class Loop:
     def _has_twin(self, active: Active) -> bool:
         """Whether an equal one is in training: of those at other drivers, one that was claimed earlier."""
         return any(active.digest == other.digest for other in self.active.values()) or any(
-            active.digest == digest and number < active.trial.number for number, digest in self.elsewhere.items()
+            active.digest == digest and number < active.trial.number for number, digest in self.known.elsewhere.items()
         )
 
     def _pop_held(self) -> Active | None:
@@ -255,18 +213,17 @@ class Loop:
         """The next trial of the study; None where the budget is used up. May be cut off anywhere, and begun again."""
         if self.hold.name is not None:
             self._learn(self.reclaim(self._in_hand()))
-        if self.waiting:
-            self.waiting -= 1
-        elif self.left <= 0 or self.ending is not None:
+        if self.known.waiting:
+            self.known.waiting -= 1
+        elif self.known.left <= 0 or self.ending is not None:
             return None
-        elif self.points is not None:
-            point = next(self.points, None)
-            if point is None:
-                return None
-            self.study.enqueue_trial(point)
-            self.left -= 1
         else:
-            self.left -= 1
+            if self.known.points is not None:
+                point = next(self.known.points, None)
+                if point is None:
+                    return None
+                self.study.enqueue_trial(point)
+            self.known.left -= 1
         if self.hold.shared and not self.plan.is_grid:  # no two drivers draw the same
             self.study.sampler = self._sampler()
         trial = self.study.ask()
@@ -289,13 +246,6 @@ class Loop:
         """With a seed of the next trial's own."""
         settings = self.plan.settings
         return sampling.sampler(settings.sampler, self.plan.space, settings.n_trials, len(studies.trials(self.study)))
-
-    def _points(self, known: list[FrozenTrial]) -> Iterator[dict[str, Any]]:
-        """The grid's points that no trial has or had; one that was put back comes again by itself."""
-        tried = {_hashable(studies.point(trial)) for trial in known if studies.FROM not in trial.user_attrs}
-        for point in grid(self.plan.space):
-            if _hashable(point) not in tried:
-                yield point
 
     # --- what came of it
 
@@ -332,11 +282,12 @@ class Loop:
         with self.lock, one_line():
             if not studies.tell(self.study, active.trial.number, result):
                 return
-        self.digests[active.digest] = active.trial.number
+        self.known.trained[active.digest] = active.trial.number
         self._remember(active, result)
         self._compare_with_target(active.trial.number, result.values)
 
     def _remember(self, active: Active, result: Result) -> None:
+        self.known.finished += 1
         self.ended.append(Ended(active.trial.number, active.params, active.epoch, result))
 
     def _compare_with_target(self, number: int, values: Sequence[float] | None) -> None:
@@ -346,7 +297,7 @@ class Loop:
 
     def _reuse(self, active: Active) -> None:
         """Tell what an equal configuration gave."""
-        number = self.digests[active.digest]
+        number = self.known.trained[active.digest]
         with self.lock, one_line():
             twin = self.study.get_trials(deepcopy=False)[number]
             active.trial.set_user_attr(studies.REUSES, number)
@@ -378,16 +329,16 @@ class Loop:
                 self.study.tell(active.trial.number, state=TrialState.FAIL)
         self._remember(active, result)
         if result.cause in LASTING:
-            self.failures.setdefault(active.digest, _failure(active.trial))
-        if not self._counts_as_failure(result.cause):
+            self.known.hopeless.setdefault(active.digest, failure(active.trial))
+        if not counts_as_failure(result.cause, self.plan):
             return
-        self.failed += 1
-        finished = self.before + len(self.ended)
-        if self.failed > settings.max_failure_rate * finished and (
-            finished >= ENOUGH_TO_JUDGE or settings.max_failure_rate == 0 or (self.left <= 0 and not self.active)
+        self.known.failed += 1
+        failed, finished = self.known.failed, self.known.finished
+        if failed > settings.max_failure_rate * finished and (
+            finished >= ENOUGH_TO_JUDGE or settings.max_failure_rate == 0 or (self.known.left <= 0 and not self.active)
         ):
             raise PipelineError(
-                f"sweep {self.plan.name}: ended, {self.failed} of {finished} trials failed "
+                f"sweep {self.plan.name}: ended, {failed} of {finished} trials failed "
                 f"(max_failure_rate={settings.max_failure_rate:g}); trial {active.trial.number}: {result.message}"
             )
 
@@ -396,7 +347,7 @@ class Loop:
 
     def _put_back(self, active: Active, message: str, *, fault: bool) -> None:
         self.hold.alone(partial(studies.put_back, self.study, active.trial.number, message, fault=fault))
-        self.waiting += 1
+        self.known.waiting += 1
 
     def _worst(self) -> float | None:
         values = [trial.value for trial in studies.trials(self.study, TrialState.COMPLETE)]
@@ -444,15 +395,3 @@ class Loop:
 
 STOPPED = "Ctrl-C"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LASTING = ("error", "diverged")  # causes that an equal configuration would meet again
-
-
-def _hashable(point: Mapping[str, Any]) -> frozenset:
-    return frozenset((name, type(value), value) for name, value in point.items())
-
-
-def _failure(trial: Trial | FrozenTrial) -> Result:
-    attributes = trial.user_attrs
-    return Result(
-        "failed", cause=attributes[studies.CAUSE], message=f"{attributes[studies.MESSAGE]} (as trial {trial.number})"
-    )

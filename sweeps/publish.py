@@ -16,7 +16,7 @@ from pipeline import pages
 from pipeline.errors import first_line
 from sweeps import best, figures, report, study
 from sweeps.contracts import Record, Summary
-from sweeps.loop import Plan
+from sweeps.plan import Plan
 from sweeps.report import Standing
 from sweeps.space import describe
 from sweeps.view import span

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweeps import study
 from sweeps.contracts import Parameter, Record, Summary
-from sweeps.loop import Plan
+from sweeps.plan import Plan
 from sweeps.space import as_typed
 
 STATES = {

@@ -1,24 +1,20 @@
 """The whole story of a sweep: the space, the study, the slots, the loop, and what is left behind."""
 
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
 from types import ModuleType
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from optuna.storages import BaseStorage
 from optuna.study import Study
@@ -26,13 +22,12 @@ from optuna.trial import FrozenTrial
 
 from pipeline.config import trained
 from pipeline.errors import PipelineError
-from sweeps import best, drivers, report, sampling, settings, slots, space, storage, study, tracking, trial
-from sweeps.compose import composer, composer_of_runs, digest
-from sweeps.loop import Active, Loop, Plan
+from sweeps import best, drivers, report, sampling, slots, space, storage, study, tracking, trial
+from sweeps.compose import digest
+from sweeps.loop import Active, Loop
+from sweeps.plan import Plan, make_plan
 from sweeps.process import Report
 from sweeps.view import view
-
-DEFAULT_TRIALS = 20
 
 
 def sweep(
@@ -134,73 +129,6 @@ def conclude(plan: Plan, opened: Study, folder: Path, driver: Loop) -> None:
         print(f"train it again:  {best.of(plan, opened, places[0].records[0].number).command}")
     if plan.settings.storage is not None:
         print(f"look at it:      python -m sweeps report {quote(plan.name)}{report.where(plan)}", flush=True)
-
-
-def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any], arguments: Sequence[str]) -> Plan:
-    """What the configuration asks for, checked. Raises PipelineError, or Hydra's errors, for what cannot be."""
-    asked = _with_names(settings.read(given), config)
-    settings.check_objectives(asked)
-    of_trials = [word for word in arguments if not re.match(r"\+*sweep\.storage=", word)]  # no business of theirs
-    swept = space.read(asked.params, of_trials)
-    compose = composer(loader, config)
-    check = get_method(asked.check) if asked.check else lambda cfg: None
-    for point in space.samples(swept):
-        cfg = compose(space.overrides(swept, point))
-        check(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]))
-    custom = asked.custom_search_space
-    extend = partial(get_method(custom), config) if custom else lambda optuna_trial: None
-    if asked.sampler.get("_target_") is None and custom:
-        asked = replace(asked, sampler={**asked.sampler, "_target_": "optuna.samplers.TPESampler"})
-    # refused now, not when a study has been made
-    is_grid = sampling.sampler(asked.sampler, swept, asked.n_trials, 0) is None
-    if asked.shared:
-        drivers.check_shared(asked.storage)
-        if not is_grid:
-            sampling.check_shared(asked.sampler)
-    sampling.pruner(asked.pruner)
-    points = space.size(swept) if is_grid else DEFAULT_TRIALS
-    asked = replace(asked, n_trials=min(asked.n_trials or points, points) if is_grid else asked.n_trials or points)
-    study.check_enqueued(asked.enqueue, swept, is_grid, asked.n_trials)
-    first = compose(space.overrides(swept, next(space.samples(swept))))
-    base = OmegaConf.masked_copy(first, [key for key in first if key != "hydra"])
-    if base.get("train_on") == "train_val":
-        raise PipelineError("train_on=train_val: must be train in a sweep, which chooses by the validation split")
-    about = {
-        "objectives": objectives(config, len(asked.directions)),
-        "curve_metric": asked.pruning_metric,
-        "parameters": [vars(parameter) for parameter in space.parameters(swept)],
-        "n_trials": asked.n_trials,
-        "is_grid": is_grid,
-        "overrides": [*OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False), *arguments],
-    }
-    name = str(asked.study_name or config.hydra.job.name)
-    if not re.fullmatch(r"\w[\w .,=+@-]*", name):  # it names a folder, and stands in queries
-        raise PipelineError(f"sweep.name={name}: must be of letters, digits, spaces and . , = + @ _ - alone")
-    written = storage.as_written(config)
-    return Plan(
-        name, asked, written, swept, is_grid, about, base, compose, composer_of_runs(loader, config), digest, extend
-    )
-
-
-def _with_names(asked: settings.Settings, config: DictConfig) -> settings.Settings:
-    """What follows from the objective's name, where it isn't said: the direction, and what a pruner looks at."""
-    if "objective" not in config:
-        return asked if asked.directions else replace(asked, directions=("minimize",))
-    names = [config.objective] if isinstance(config.objective, str) else list(config.objective)
-    directions = asked.directions or tuple(
-        "maximize" if "accuracy" in name or name == "images_per_second" else "minimize" for name in names
-    )
-    metric = asked.pruning_metric or names[0].removeprefix("best_")
-    return replace(asked, directions=directions, pruning_metric=metric)
-
-
-def objectives(config: DictConfig, count: int) -> list[str]:
-    """Their names; Raises PipelineError where there are not as many as directions."""
-    named = config.get("objective", "objective")
-    names = [named] if isinstance(named, str) else list(named)
-    if "objective" in config and len(names) != count:
-        raise PipelineError(f"objective={','.join(names)}: must be as many as sweep.direction, which has {count}")
-    return names if len(names) == count else [f"objective {number + 1}" for number in range(count)]
 
 
 def open_study(plan: Plan, store: BaseStorage) -> Study:

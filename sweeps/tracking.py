@@ -17,7 +17,8 @@ from optuna.trial import TrialState
 from pipeline.errors import PipelineError, first_line
 from sweeps import report
 from sweeps.drivers import Hold
-from sweeps.loop import Loop, Plan
+from sweeps.loop import Loop
+from sweeps.plan import Plan
 from sweeps.study import trials
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from sweeps import report
 from sweeps.contracts import Record, Summary
-from sweeps.loop import STOPPED, Active, Loop, Plan
+from sweeps.loop import STOPPED, Active, Loop
+from sweeps.plan import Plan
 from sweeps.trial import Result
 
 ENDED = ("complete", "pruned", "failed")

@@ -12,9 +12,8 @@ from hydra.types import RunMode
 
 from pipeline.errors import MENDABLE, PipelineError, explain
 from sweeps import best, storage, study
-from sweeps.loop import Plan
+from sweeps.plan import Plan, make_plan
 from sweeps.space import named, overrides, samples, suggest
-from sweeps.sweep import make_plan
 
 ROOT = Path(__file__).parents[2]
 TWO = "objective=[best_val_accuracy,weights]"
