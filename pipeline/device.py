@@ -35,16 +35,39 @@ def prepare(device: str, precision: str, seed: int) -> None:
         elif device != "auto":
             raise PipelineError(f"device={device}: must be auto with KERAS_BACKEND={keras.backend.backend()}")
     _set_imports_aside()
-    # names and precision of an earlier run in this process; its memory comes back when Python next looks for garbage
-    keras.backend.clear_session(free_memory=False)
+    with _compiled_functions_stay():
+        # names of an earlier run in this process; its memory comes back when Python next looks for garbage
+        keras.backend.clear_session(free_memory=False)
+        keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(precision)
-    keras.utils.set_random_seed(seed)
 
 
 @cache
 def _set_imports_aside() -> None:
     """What is imported stays: Python's garbage collector looks at 600,000 objects less."""
     gc.freeze()
+
+
+@contextmanager
+def _compiled_functions_stay() -> Iterator[None]:
+    """TensorFlow would drop them, so that random operations with a state begin anew; those of Keras have none.
+
+    A run whose network is kept would have the operations of the one before it optimized all over again.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    from tensorflow.python import pywrap_tfe
+
+    name = "TFE_ContextClearCaches"  # has no public switch; under another name one day, it would merely drop them
+    drop = getattr(pywrap_tfe, name, None)
+    setattr(pywrap_tfe, name, lambda context: None)
+    try:
+        yield
+    finally:
+        setattr(pywrap_tfe, name, drop)
 
 
 def jit_compile() -> str | bool:

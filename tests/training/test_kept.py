@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import TINY, command, configuration
 from omegaconf import DictConfig
 
@@ -52,6 +53,18 @@ def test_other_numbers_in_the_same_network_give_what_they_give_in_a_new_one(shap
     for one, other in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(one, other)
     assert json.loads(model.to_json()) == json.loads(fresh.to_json())  # what is stored says this run's numbers
+
+
+def test_what_tensorflow_has_compiled_stays_for_the_next_run() -> None:
+    def draw() -> float:  # by a kernel with a state, which begins anew where kernels do
+        return float(tf.raw_ops.RandomUniform(shape=[1], dtype=tf.float32, seed=1, seed2=2)[0])
+
+    device.prepare("cpu", "float32", 0)
+    first = draw()
+    device.prepare("cpu", "float32", 0)
+    assert draw() != first
+    tf.random.set_seed(0)  # and TensorFlow's own is as it was
+    assert draw() == first
 
 
 def test_another_architecture_or_optimizer_is_another_network() -> None:
