@@ -17,10 +17,10 @@ from omegaconf import OmegaConf
 @pytest.fixture(autouse=True)
 def as_where_no_version_base_is_named() -> Iterator[None]:
     """Other tests of this process name one, and Hydra keeps it for good."""
-    named = version.getbase()
+    named = version.getbase()  # no version, where this file comes first
     version.setbase("1.1")
     yield
-    version.setbase(str(named or "1.3"))
+    version.setbase(str(named) if isinstance(named, version.Version) else "1.3")
 
 
 def test_hydra_discovers_the_plugin() -> None:
