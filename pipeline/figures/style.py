@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 INK, FAINT = "#22262b", "#8a929c"
 TRAINING, VALIDATION = "#2f6fbb", "#d2691e"
@@ -33,7 +33,7 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
     return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
 
 
-def color_bar(figure: Figure, image: AxesImage, **place: Any) -> None:
+def color_bar(figure: Figure, image: ScalarMappable, **place: Any) -> None:
     """place: as Figure.colorbar takes it, axes of its own or beside others."""
     bar = figure.colorbar(image, **place)
     bar.outline.set_visible(False)
