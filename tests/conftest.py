@@ -31,6 +31,16 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+# by what their tests take; --dist loadfile gives each file to one process
+LONGEST = ("in_mlflow", "run", "sweep", "train", "gallery", "faults", "cluster_faults", "kept", "dvc", "results")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: one that is begun at the end has the others wait for it."""
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 def command(
     *arguments: str, cwd: Path, module: str = "pipeline.train", fresh: bool = False
 ) -> subprocess.CompletedProcess:
