@@ -18,7 +18,22 @@ from pipeline.device import quiet_start
 from pipeline.tracking import store
 
 _context = get_context("forkserver")
-_context.set_forkserver_preload(["mlflow.keras", "mlflow.sklearn", "optuna", "pipeline.run"])
+_context.set_forkserver_preload(
+    [
+        "alembic.command",
+        "mlflow.keras",
+        "mlflow.sklearn",
+        "mlflow.store.artifact.local_artifact_repo",
+        "mlflow.store.tracking.sqlalchemy_store",
+        "mlxtend.data",
+        "optuna.storages",
+        "pipeline.run",
+        "pipeline.tracking.mlflow_run",
+        "pipeline.training.network",
+        "sweeps.commands",
+        "sweeps.sweep",
+    ]
+)
 
 
 def run(program: str, *arguments: str, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess:

