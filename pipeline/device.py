@@ -61,7 +61,7 @@ def _compiled_functions_stay() -> Iterator[None]:
         return
     from tensorflow.python import pywrap_tfe
 
-    name = "TFE_ContextClearCaches"  # has no public switch; under another name one day, it would merely drop them
+    name = "TFE_ContextClearCaches"  # there is no public switch; where it has another name one day, they are dropped
     drop = getattr(pywrap_tfe, name, None)
     setattr(pywrap_tfe, name, lambda context: None)
     try:
