@@ -67,7 +67,7 @@ def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any]
     if base.get("train_on") == "train_val":
         raise PipelineError("train_on=train_val: must be train in a sweep, which chooses by the validation split")
     about = {
-        "objectives": objectives(config, len(asked.directions)),
+        "objectives": _objectives(config, len(asked.directions)),
         "curve_metric": asked.pruning_metric,
         "parameters": [vars(parameter) for parameter in space.parameters(swept)],
         "n_trials": asked.n_trials,
@@ -95,8 +95,8 @@ def _with_names(asked: Settings, config: DictConfig) -> Settings:
     return replace(asked, directions=directions, pruning_metric=metric)
 
 
-def objectives(config: DictConfig, count: int) -> list[str]:
-    """Their names; Raises PipelineError where there are not as many as directions."""
+def _objectives(config: DictConfig, count: int) -> list[str]:
+    """Their names. Raises PipelineError where there are not as many as directions."""
     named = config.get("objective", "objective")
     names = [named] if isinstance(named, str) else list(named)
     if "objective" in config and len(names) != count:

@@ -33,9 +33,9 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
     return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
 
 
-def color_bar(figure: Figure, image: ScalarMappable, **place: Any) -> None:
+def color_bar(figure: Figure, colors: ScalarMappable, **place: Any) -> None:
     """place: as Figure.colorbar takes it, axes of its own or beside others."""
-    bar = figure.colorbar(image, **place)
+    bar = figure.colorbar(colors, **place)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelsize=8)
 
