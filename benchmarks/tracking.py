@@ -132,7 +132,7 @@ class Clock:
 def watched() -> Iterator[Clock]:
     """A clock that runs while a run is opened, logged to and closed. What is logged is made there: figures are lazy."""
     from pipeline import tracking
-    from pipeline.tracking.mlflow_run import MlflowTracker
+    from pipeline.tracking.mlflow import MlflowTracker
 
     clock, start = Clock(), tracking.start
 

@@ -126,7 +126,7 @@ class DaskExecutor(concurrent.futures.Executor):
     ) -> None:
         self.client, self.executor, self.n_jobs, self.report = client, executor, n_jobs, report
         self.driver = uuid.uuid4().hex
-        self.order = {"driver": self.driver, "task": task, "folder": folder}
+        self.order = {"driver": self.driver, "task": task, "folder": folder, "imports": executor.get("imports") or ()}
         self.order |= {"trials_per_worker": executor.get("trials_per_worker", 1), "timeout": executor.get("timeout")}
         self.lock = threading.RLock()
         self.waiting: deque[_Trial] = deque()

@@ -5,7 +5,7 @@ import math
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from distributed import Queue, Worker, get_worker
 from distributed.core import Status
 
 from pipeline.errors import PipelineError
+from sweeps.forkserver import ForkServer
 from sweeps.process import SlotProcess
 from sweeps.slots import Machine, slots, visible_gpus
 from sweeps.trial import Result
@@ -34,6 +35,7 @@ class Order:
     folder: str
     slot: int
     slots: int  # that this worker has
+    imports: Sequence[str]
     trials_per_worker: int
     timeout: float | None
 
@@ -68,24 +70,23 @@ def end(driver: str) -> None:
 
 _places: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)  # one trial in each, whoever drives
 _processes: "dict[tuple[str, int], _InSlot]" = {}
+_making = threading.Lock()  # or ending, for a fork server ends with the last of its processes
 
 
 def _in_slot(asked: Order) -> "_InSlot":
     key = (asked.driver, asked.slot)
-    if key not in _processes:
-        _processes[key] = _InSlot(asked, get_worker())
-    return _processes[key]
+    with _making:
+        if key not in _processes:
+            _processes[key] = _InSlot(asked, get_worker())
+        return _processes[key]
 
 
 class _InSlot:
     """A driver's process in a slot of this worker, and the way of its reports to the driver and back."""
 
     def __init__(self, asked: Order, worker: Worker) -> None:
-        environment = _environment(asked, worker)
-        name = re.sub(r"[^\w.]+", "-", str(worker.name))
-        log = Path(asked.folder) / f"workers-{name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self.process = SlotProcess(environment, asked.task, log, asked.trials_per_worker, asked.timeout, self.report)
+        server = _fork_server(asked, worker)
+        self.process = SlotProcess(server, asked.task, asked.trials_per_worker, asked.timeout, self.report)
         self.reports = Queue(reports_of(asked.driver))
         self.answers = Queue(answers_to(asked.driver, worker.address, asked.slot))
         self.key = (asked.driver, asked.slot)
@@ -130,8 +131,24 @@ class _InSlot:
     def end(self) -> None:
         with self.busy:
             self.idle.cancel()
-            _processes.pop(self.key, None)
             self.process.end()
+            with _making:
+                _processes.pop(self.key, None)
+                server = self.process.server
+                if all(each.process.server is not server for each in _processes.values()):
+                    server.end()
+
+
+def _fork_server(asked: Order, worker: Worker) -> ForkServer:
+    """The one that the driver's other slots with this environment have, else a new one."""
+    environment = _environment(asked, worker)
+    for (driver, _), each in _processes.items():
+        if driver == asked.driver and each.process.server.environment == environment:
+            return each.process.server
+    name = re.sub(r"[^\w.]+", "-", str(worker.name))
+    log = Path(asked.folder) / f"workers-{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return ForkServer(environment, asked.imports, log)
 
 
 def _environment(asked: Order, worker: Worker) -> Mapping[str, str]:

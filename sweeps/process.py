@@ -1,47 +1,58 @@
 """The process in a slot, here or on a cluster's worker, as its parent sees it: one trial at a time; it dies alone."""
 
+import concurrent.futures
 import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from sweeps.forkserver import ForkServer
 from sweeps.trial import Result, as_result
 
 SECONDS_TO_END = 15  # for a trial that was asked to: it closes its run in MLflow
+SECONDS_TO_DIE = 2  # between the last word of a process and its end
 
 Report = Callable[[int, int, Mapping[str, float]], bool]  # (trial, epoch, metrics) -> stop?
 
 
-class SlotProcess:
-    """Started when it is first needed and again after trials_per_worker trials or a death.
+@dataclass(frozen=True)
+class Child:
+    """ended is to be its exit status."""
 
-    environment is what it has on top of this process's, fixed before TensorFlow is imported.
-    """
+    pid: int
+    ended: "concurrent.futures.Future[int]"
+
+    def signal(self, number: int) -> None:
+        """To it alone, while it lives."""
+        if not self.ended.done():
+            with suppress(OSError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> int:
+        """It and whatever it started; its exit status."""
+        with suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
+        return self.ended.result()
+
+
+class SlotProcess:
+    """Forked when it is first needed and again after trials_per_worker trials or a death."""
 
     def __init__(
-        self,
-        environment: Mapping[str, str],
-        task: str,
-        log: Path,
-        trials_per_worker: int,
-        timeout: float | None,
-        report: Report,
-        imports: Sequence[str] = (),
+        self, server: ForkServer, task: str, trials_per_worker: int, timeout: float | None, report: Report
     ) -> None:
-        """imports: modules that it loads before the first trial comes."""
-        self.environment, self.task, self.log, self.report = environment, task, log, report
-        self.imports = list(imports)
+        """timeout: seconds without a word after which it is killed."""
+        self.server, self.task, self.report = server, task, report
         self.trials_per_worker, self.timeout = trials_per_worker, timeout
-        self.folder = Path.cwd()  # other threads may go elsewhere for a while
-        self.process: subprocess.Popen | None = None
-        self.interrupted = False
+        self.process: Child | None = None
+        self.connection: socket.socket | None = None
+        self.ready = self.interrupted = False
 
     def prepare(self) -> None:
         """Start before there is a trial. What goes wrong is told by the first one, which tries again."""
@@ -49,8 +60,7 @@ class SlotProcess:
             if not self.interrupted:
                 self._start()
         except (OSError, EOFError):
-            if self.process is not None:
-                self._kill()
+            self._kill()
 
     def train(self, number: int, job: Mapping[str, Any]) -> Result:
         """One at a time. Never raises for what happens in the process: its death is a result."""
@@ -62,8 +72,8 @@ class SlotProcess:
                 self._start()
             self._send(job)
             result = self._result(number)
-        except (OSError, EOFError):
-            result = self._death(kills)
+        except (OSError, EOFError) as error:
+            result = self._death(error, kills)
         if self.process is not None:
             self.trained += 1
             if self.trained >= self.trials_per_worker:
@@ -71,24 +81,16 @@ class SlotProcess:
         return result
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        with self.log.open("ab") as log, theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "sweeps.worker", str(theirs.fileno())],
-                env={**os.environ, **self.environment},
-                pass_fds=[theirs.fileno()],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # a terminal's Ctrl-C is for the driver, which decides
-            )
-        ours.settimeout(self.timeout)
-        self.line: TextIO = ours.makefile("rw", encoding="utf-8")
-        self.connection, self.trained, self.ready = ours, 0, False
-        if self.interrupted:  # while it started
+        self.connection, theirs = socket.socketpair()
+        self.connection.settimeout(self.timeout)
+        self.line = self.connection.makefile("rw", encoding="utf-8")
+        self.trained, self.ready = 0, False
+        with theirs:
+            ended = self.server.fork(theirs)
+        if self.interrupted:  # before there was a connection to end
             raise EOFError
-        self._send({"task": self.task, "path": [path for path in sys.path if path], "imports": self.imports})
+        self.process = Child(self._receive()["pid"], ended)
+        self._send({"task": self.task})
         self._receive()
         self.ready = True
 
@@ -109,14 +111,16 @@ class SlotProcess:
                 return as_result(message)
             self._send({"stop": self.report(number, message["epoch"], message["metrics"])})
 
-    def _death(self, kills: int) -> Result:
+    def _death(self, error: Exception, kills: int) -> Result:
         """What a worker that stopped talking died of."""
-        timed_out = self.process.poll() is None and not self._ends_within(2)
+        timed_out = isinstance(error, TimeoutError)
+        if self.process is not None and not timed_out:
+            concurrent.futures.wait([self.process.ended], SECONDS_TO_DIE)
         status = self._kill()
         if self.interrupted:
             return Result("failed", cause="interrupted", message="the sweep was stopped")
         if not self.ready and status >= 0 and not timed_out:
-            return Result("failed", cause="error", message=f"the worker could not start: {self._last_word()}")
+            return Result("failed", cause="error", message=f"the worker could not start: {self.server.last_word()}")
         if timed_out:
             return Result(
                 "failed", cause="timeout", message=f"silent for longer than executor.timeout={self.timeout:g} s"
@@ -126,35 +130,26 @@ class SlotProcess:
         died = f"killed by {signal.Signals(-status).name}" if status < 0 else f"the worker ended with status {status}"
         return Result("failed", cause="killed", message=died)
 
-    def _last_word(self) -> str:
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"see {self.log}"
-
-    def _ends_within(self, seconds: float) -> bool:
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
     def _kill(self) -> int:
-        """The process and whatever it started."""
+        """The exit status; 0 where there was no process yet."""
         process, self.process = self.process, None
-        with suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
+        with suppress(OSError):  # with a word that never went
+            self.line.close()
         self.connection.close()
-        return process.wait()
+        return process.kill() if process is not None else 0
 
     def interrupt(self) -> None:
         """From another thread: let the trial in training put its run in order and end."""
         self.interrupted = True
         process = self.process
         if process is not None:
-            with suppress(OSError):
-                process.terminate()
-            killer = threading.Timer(SECONDS_TO_END, process.kill)
+            process.signal(signal.SIGTERM)
+            killer = threading.Timer(SECONDS_TO_END, process.signal, [signal.SIGKILL])
             killer.daemon = True
             killer.start()
+        elif self.connection is not None:
+            with suppress(OSError):
+                self.connection.shutdown(socket.SHUT_RDWR)  # whoever waits for a process waits no more
 
     def end(self) -> None:
         if self.process is not None:

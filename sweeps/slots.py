@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
+from sweeps.forkserver import ForkServer
 from sweeps.process import Report, SlotProcess
 from sweeps.trial import Result
 
@@ -115,8 +116,10 @@ class LocalExecutor(concurrent.futures.Executor):
         ready: int = 0,
     ) -> None:
         self.jobs: queue.SimpleQueue[tuple[int, dict[str, Any], concurrent.futures.Future] | None] = queue.SimpleQueue()
+        environments = [frozenset(place.environment.items()) for place in places]
+        self.servers = {each: ForkServer(dict(each), imports, log) for each in environments}
         self.workers = [
-            SlotProcess(place.environment, task, log, trials_per_worker, timeout, report, imports) for place in places
+            SlotProcess(self.servers[each], task, trials_per_worker, timeout, report) for each in environments
         ]
         self.slots = len(places)
         self.threads = [
@@ -156,3 +159,5 @@ class LocalExecutor(concurrent.futures.Executor):
         if wait:
             for thread in self.threads:
                 thread.join()
+            for server in self.servers.values():
+                server.end()

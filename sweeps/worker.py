@@ -1,19 +1,23 @@
-"""The process of a slot: `python -m sweeps.worker <file descriptor>`. Trains the trials it is sent, one after another.
+"""`python -m sweeps.worker <file descriptor>`: imports what trials need, then forks the processes of the slots.
 
-Both directions are lines of JSON. The environment was fixed by whoever started it, before anything was imported.
+Each trains the trials that its driver sends, one after another; both directions are lines of JSON. The environment was
+fixed by whoever started it, before anything was imported.
 """
 
+import gc
 import importlib
 import importlib.util
 import json
 import os
 import pickle
 import queue
+import signal
 import socket
 import sys
 import threading
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -121,13 +125,55 @@ def _log_to(path: Path) -> None:
     os.close(log)
 
 
+def forked(control: socket.socket) -> socket.socket:
+    """Forks a process for each pair of sockets that comes: to its driver, and to whom it matters how it ends.
+
+    Returns in each of these processes, with the first of the two; where it serves, it ends with whoever started it.
+    """
+    living: dict[int, socket.socket] = {}
+
+    def bury(*_: object) -> None:
+        while living:
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if not process:
+                return
+            with living.pop(process) as told, suppress(OSError):
+                told.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+
+    handled = signal.signal(signal.SIGCHLD, bury)
+    while True:
+        _, descriptors, *_ = socket.recv_fds(control, 1, 2)
+        if not descriptors:
+            sys.exit()
+        for each in descriptors:
+            os.set_inheritable(each, False)
+        connection, told = (socket.socket(fileno=each) for each in descriptors)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # so that none is buried before it is known
+        process = os.fork()
+        if not process:
+            signal.signal(signal.SIGCHLD, handled)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+            os.setsid()  # with what it starts, it can be killed as one
+            for each in (control, told, *living.values()):
+                each.close()
+            return connection
+        living[process] = told
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        connection.close()
+
+
 def main() -> None:
-    driver = Driver(socket.socket(fileno=int(sys.argv[1])))
-    first = driver.received.get()
-    sys.path[:0] = [path for path in first["path"] if path not in sys.path]
-    task = load(first["task"])
-    for module in first["imports"]:
+    control = socket.socket(fileno=int(sys.argv[1]))
+    content = json.loads(control.makefile("rb", buffering=0).readline())  # no byte more than the line
+    sys.path[:0] = [path for path in content["path"] if path not in sys.path]
+    for module in content["imports"]:
         importlib.import_module(module)
+    gc.freeze()  # what is shared stays so: the collector would write to all of it
+    driver = Driver(forked(control))
+    driver.send(kind="forked", pid=os.getpid())
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()  # else all of them would draw the same; Python's own does it by itself
+    task = load(driver.received.get()["task"])
     setup_globals()
     driver.send(kind="ready")
     while True:

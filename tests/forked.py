@@ -28,7 +28,7 @@ _context.set_forkserver_preload(
         "mlxtend.data",
         "optuna.storages",
         "pipeline.run",
-        "pipeline.tracking.mlflow_run",
+        "pipeline.tracking.mlflow",
         "pipeline.training.network",
         "sweeps.commands",
         "sweeps.sweep",

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from pipeline.errors import PipelineError
 from pipeline.run import run
-from pipeline.tracking import git, mlflow_run
+from pipeline.tracking import git
 
 
 def stop_after_two(epoch: int, metrics: dict) -> bool:
@@ -146,7 +146,7 @@ def test_any_scikit_learn_classifier_is_trained_and_stored(
 def test_names_and_changed_code_survive_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Class names that rich and matplotlib would take for markup; a working tree with changes."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mlflow_run, "_code", lambda: (git.commit(), b"diff --git a/x b/x\n"))  # asked once
+    monkeypatch.setattr("pipeline.tracking.mlflow._code", lambda: (git.commit(), b"diff --git a/x b/x\n"))  # asked once
     names = [r"[/x]", "[red]", r"$a\\b$", "naïve", *"456789"]
     cfg = configuration("dataset=digits", "model=mlp", "epochs=1")
     cfg.dataset.class_names = names

@@ -73,7 +73,7 @@ def cluster(toy: Toy) -> Iterator[Cluster]:
 
 
 def workers_of(toy: Toy) -> "list[psutil.Process]":
-    """Living processes of slots."""
+    """Living processes of slots, and those that they are forked from, one on each worker."""
     found = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         if "sweeps.worker" in (process.info["cmdline"] or ()) and process.info["cwd"] == str(toy.folder):
@@ -110,7 +110,7 @@ def test_workers_join_and_are_killed_and_the_budget_is_exact(toy: Toy, cluster: 
     until(lambda: toy.events("start"))
     second = cluster.worker("second")
     until(lambda: len({event["process"] for event in toy.events("start")}) == 2)
-    until(lambda: len(workers_of(toy)) == 2)
+    until(lambda: len(workers_of(toy)) == 4)
     kill_tree(second)
     _, err = driver.communicate(timeout=60)
     assert driver.returncode == 0, err

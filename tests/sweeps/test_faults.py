@@ -16,7 +16,7 @@ SWEEP = ("x=range(0,60)", "seconds=0.05", "@executor.slots=2", "@retries=100", "
 
 
 def workers_of(toy: Toy) -> list[int]:
-    """Living processes of slots, by what the system says."""
+    """Living processes, by what the system says: the one that slots' are forked from, which is the first, and those."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -26,11 +26,11 @@ def workers_of(toy: Toy) -> list[int]:
                     found.append(int(entry.name))
             except OSError:
                 continue
-    return found
+    return sorted(found)
 
 
 def test_forty_kills_cost_no_trial_and_double_none(toy: Toy) -> None:
-    """SIGKILL to a worker at 20 random moments and to the driver at 20 random moments of 60 trials in 2 slots."""
+    """SIGKILL to a worker, or what they are forked from, at 20 random moments and to the driver at 20, of 60 trials."""
     chance = random.Random(0)
     kills = ["worker"] * 20 + ["driver"] * 20
     chance.shuffle(kills)
@@ -74,7 +74,7 @@ def test_a_point_that_was_put_back_twice_is_not_taken_up_anew(toy: Toy) -> None:
     driver = toy.start(*arguments)
     while len(toy.events("start")) < 2:
         time.sleep(0.02)
-    os.kill(workers_of(toy)[0], signal.SIGKILL)
+    os.kill(workers_of(toy)[1], signal.SIGKILL)
     driver.communicate(timeout=60)
     complete = [trial.params["x"] for trial in toy.study().trials if trial.state == TrialState.COMPLETE]
     assert sorted(complete) == [0.1, 0.2, 0.3]
@@ -84,10 +84,21 @@ def test_workers_end_with_their_driver(toy: Toy) -> None:
     driver = toy.start("x=range(0,9)", "seconds=5")
     while len(toy.events("start")) < 2:
         time.sleep(0.05)
-    assert len(workers_of(toy)) == 2
+    assert len(workers_of(toy)) == 3
     os.kill(driver.pid, signal.SIGKILL)
     driver.communicate()
     time.sleep(1.0)
+    assert workers_of(toy) == []
+
+
+def test_what_slots_are_forked_from_may_die(toy: Toy) -> None:
+    """Those that train go on; the next ones come from a new one."""
+    driver = toy.start("x=range(0,4)", "seconds=0.4", "@executor.trials_per_worker=1")
+    while len(toy.events("start")) < 2:
+        time.sleep(0.02)
+    os.kill(workers_of(toy)[0], signal.SIGKILL)
+    driver.communicate(timeout=60)
+    assert toy.states() == Counter({"COMPLETE": 4})
     assert workers_of(toy) == []
 
 

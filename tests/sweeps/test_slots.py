@@ -108,14 +108,30 @@ def test_a_process_is_ready_before_its_trial_and_gone_after_the_sweep(
     assert time.monotonic() - began < 15
 
 
+def test_modules_are_loaded_once_for_all_processes(toy: Toy) -> None:
+    loaded = needed(toy)
+    toy.sweep("x=range(0,4)", "@executor.trials_per_worker=1", "+hydra.sweeper.executor.imports=[needed]")
+    assert len({event["process"] for event in toy.events("start")}) == 4
+    assert len(loaded.read_text().split()) == 1
+
+
 def test_no_process_starts_where_nothing_is_left_to_do(toy: Toy) -> None:
     loaded = needed(toy)
     words = ("x=0.1,0.2", "seconds=0.1", "+hydra.sweeper.executor.imports=[needed]")
     toy.sweep(*words)
-    before = loaded.read_text().split()
-    assert {str(event["process"]) for event in toy.events("start")} <= set(before)
+    before = loaded.read_text()
     toy.sweep(*words)
-    assert loaded.read_text().split() == before
+    assert loaded.read_text() == before
+
+
+def test_processes_draw_numbers_of_their_own(toy: Toy) -> None:
+    """NumPy's, too, where an application has not set a seed."""
+    source = (toy.folder / "app.py").read_text()
+    source = source.replace('"seed": cfg.seed', '"seed": [np.random.randint(10**6), random.randrange(10**6)]')
+    (toy.folder / "app.py").write_text(source.replace("import hydra\n", "import hydra\nimport numpy as np\n"))
+    toy.sweep("x=range(0,4)", "@executor.trials_per_worker=1", "+hydra.sweeper.executor.imports=[numpy]")
+    drawn = [event["seed"] for event in toy.events("start")]
+    assert [len(set(of_one)) for of_one in zip(*drawn, strict=True)] == [4, 4]
 
 
 def test_a_module_that_is_not_there_is_named(toy: Toy) -> None:
