@@ -19,7 +19,7 @@ import optuna
 from document import PAGE, command, machine, spread, table, write_section
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from pipeline.config import CONF
 from pipeline.figures.style import FAINT, INK, TRAINING, VALIDATION, blank
@@ -112,7 +112,7 @@ One epoch of `cnn_dropout` at batch 64, the median of {EPOCHS}, by training imag
 | --- | --- |
 | exponent {exponent(images):.2f} | exponent {exponent(weights):.2f} |
 
-Mean and standard deviation of {times} repetitions. {machine()}."""
+{"Measured once" if times == 1 else f"Mean and standard deviation of {times} repetitions"}. {machine()}."""
 
 
 def repeated(times: int, measure: Callable[[], Mapping[int, float]]) -> Curve:
@@ -195,6 +195,7 @@ def draw(title: str, x: str, y: str, curves: Mapping[str, Curve]) -> Figure:
     counts = sorted({count for curve in curves.values() for count in curve})
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))  # more labels would touch
     for side in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         side(StrMethodFormatter("{x:,g}"))
     axes.grid(color=FAINT, alpha=0.25, which="both", linewidth=0.5)

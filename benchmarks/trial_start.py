@@ -3,6 +3,7 @@
 Command: python benchmarks/trial_start.py [--rounds 10]     (about 2 minutes on two cores)
 Kept:    the worker's compiled network takes the trial's numbers: learning rate, dropout, penalty, batch size, seed.
 New:     the network is built and traced anew, as in a worker that keeps nothing.
+Forked:  from the fork of a slot's process, as after 20 trials or a death.
 Process: from the start of a new process, with its imports.
 """
 
@@ -17,12 +18,16 @@ from pathlib import Path
 
 import document
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from sweeps import trial
+from sweeps.forkserver import ForkServer
+from sweeps.process import SlotProcess
 
 CONF = Path(__file__).parents[1] / "conf"
 
 
-def configuration(number: int, store: str) -> DictConfig:
+def configuration(number: int, store: str, *more: str) -> DictConfig:
     """A trial's: no two alike."""
     numbers = [
         f"seed={number}",
@@ -31,8 +36,8 @@ def configuration(number: int, store: str) -> DictConfig:
     ]
     words = ["model=cnn_dropout", "epochs=1", "evaluate=val", "figures=none", "regularizer=l2", *numbers]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        overrides = [*words, f"batch_size={(32, 64, 128)[number % 3]}", f"tracking.store={store}"]
-        return compose("config", overrides=overrides)
+        overrides = [*words, f"batch_size={(32, 64, 128)[number % 3]}", f"tracking.store={store}", *more]
+        return compose("config", overrides=overrides, return_hydra_config=True)
 
 
 def first_step(cfg: DictConfig, began: float) -> float:
@@ -57,6 +62,22 @@ def first_step(cfg: DictConfig, began: float) -> float:
     return done[0]
 
 
+def of_job(cfg: DictConfig) -> float:
+    """As a trial's task: it began when its tags say."""
+    return first_step(cfg, float(cfg.tracking.tags.began))
+
+
+def forked(server: ForkServer, cfg: DictConfig) -> float:
+    """The same in a slot's process, which is forked for it."""
+    slot = SlotProcess(server, f"{Path(__file__).resolve()}:of_job", 1, None, lambda *_: False)
+    with open_dict(cfg):
+        cfg.tracking.tags.began = time.time()
+    result = slot.train(0, trial.as_job(cfg, 0, 1, ""))
+    if result.values is None:
+        sys.exit(result.message)
+    return result.values[0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
@@ -67,21 +88,26 @@ def main() -> None:
         return
     from pipeline.training import kept
 
-    seconds: dict[str, list[float]] = {"kept": [], "new": [], "process": []}
+    seconds: dict[str, list[float]] = {"kept": [], "new": [], "forked": [], "process": []}
     with tempfile.TemporaryDirectory() as folder:
         store = f"{folder}/mlruns"
+        imports = OmegaConf.to_container(configuration(0, store, "+executor=local").executor.imports, resolve=True)
+        server = ForkServer({}, imports, Path(folder) / "log")
+        forked(server, configuration(0, store))
         first_step(configuration(0, store), time.time())
         for number in range(1, asked.rounds + 1):
             seconds["kept"].append(first_step(configuration(number, store), time.time()))
             kept._kept.clear()
             seconds["new"].append(first_step(configuration(number, store), time.time()))
+            seconds["forked"].append(forked(server, configuration(number, store)))
             words = [sys.executable, __file__, "--alone", store]
             done = subprocess.run(words, input=str(time.time()), capture_output=True, text=True, check=True)
             seconds["process"].append(float(done.stdout))
     names = {
         "kept": "the next trial in a worker, its network kept",
         "new": "the same, network built and traced anew",
-        "process": "a new process",
+        "forked": "in another process of the slot, forked with its imports",
+        "process": "in a new process",
     }
     rows = [(name, document.spread(seconds[key]), f"{max(seconds[key]):.2f}") for key, name in names.items()]
     parts = (
