@@ -45,8 +45,9 @@ def main() -> None:
 {table((f"`python -m pipeline.train {shown}` and", "at most, GB", "peak, GB", "largest"), rows)}
 
 The last one is of a sweep: the slot's process, which trains the trials and is forked from one that has the imports.
-Resident memory at its peak, with the pages that processes share; imports alone take {imports[0]:.2f} GB (Hydra), {imports[1]:.2f} (Keras and backend) and
-{imports[2]:.2f} (MLflow). Mean and standard deviation; number of runs: {given.times}. {machine()}.""",
+Resident memory at its peak, with the pages that processes share; imports alone take {imports[0]:.2f} GB (Hydra),
+{imports[1]:.2f} (Keras and backend) and {imports[2]:.2f} (MLflow). Mean and standard deviation; number of runs:
+{given.times}. {machine()}.""",
     )
 
 
