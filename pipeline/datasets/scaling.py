@@ -4,6 +4,7 @@ import numpy as np
 
 AT_ONCE = 100  # images, so that they stay in the processor's cache
 
+
 def scale_and_offset(
     train: np.ndarray, scaling: str | float, standardize: str
 ) -> tuple[float | np.ndarray, float | np.ndarray]:
