@@ -13,34 +13,21 @@ import tempfile
 from functools import cache
 from multiprocessing import forkserver, get_context
 from pathlib import Path
+from unittest.mock import patch
 
 from pipeline.device import quiet_start
 from pipeline.tracking import store
 
 _context = get_context("forkserver")
-_context.set_forkserver_preload(
-    [
-        "alembic.command",
-        "mlflow.keras",
-        "mlflow.sklearn",
-        "mlflow.store.artifact.local_artifact_repo",
-        "mlflow.store.tracking.sqlalchemy_store",
-        "mlxtend.data",
-        "optuna.storages",
-        "pipeline.run",
-        "pipeline.tracking.mlflow",
-        "pipeline.training.network",
-        "sweeps.commands",
-        "sweeps.sweep",
-    ]
-)
+_context.set_forkserver_preload(["preloaded"])
 
 
 def run(program: str, *arguments: str, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess:
     """As subprocess.run gives it; program is a module or a file. Raises subprocess.TimeoutExpired."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
-        with quiet_start():  # of the process with the imports; this one's own output goes to its files
+        # of the process with the imports; this one's own output goes to its files
+        with quiet_start(), patch.dict(os.environ, PYTHONPATH=str(Path(__file__).parent)):
             forkserver.ensure_running()
         given = (program, arguments, cwd, dict(os.environ), out, err, _empty_store())
         process = _context.Process(target=_main, args=given)

@@ -11,7 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+from sqlalchemy.pool import NullPool
 
 PASSWORD = "kept-f0r-Ourselves"
 VARIABLE = "STUDY_PASSWORD"
@@ -51,6 +55,11 @@ class Server:
 
     def url(self, password: str = f"${{oc.env:{VARIABLE}}}") -> str:
         return f"postgresql+psycopg://postgres:{password}@127.0.0.1:{self.port}/postgres"
+
+    def trials(self, study: str, url: str | None = None) -> list[FrozenTrial]:
+        """As they are now; no connection stays. Raises KeyError where there is no such study."""
+        store = RDBStorage(url or self.url(PASSWORD), engine_kwargs={"poolclass": NullPool})
+        return optuna.load_study(study_name=study, storage=store).trials
 
 
 @contextmanager

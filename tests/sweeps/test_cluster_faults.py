@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import optuna
 import psutil
 import pytest
 from conftest import TINY
@@ -232,7 +231,7 @@ def trials(server: Server) -> list[FrozenTrial]:
     """By way of a socket in the file system, which all namespaces share; none where there is no study yet."""
     url = f"postgresql+psycopg://postgres:{PASSWORD}@/postgres?host={server.folder}&port={server.port}"
     try:
-        return optuna.load_study(study_name="custom-knn-mnist5k", storage=url).trials
+        return server.trials("custom-knn-mnist5k", url)
     except KeyError:
         return []
 

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import optuna
 import pytest
 from conftest import TINY, Toy, command
 from optuna.trial import FrozenTrial, TrialState
@@ -31,7 +30,7 @@ def study(toy: Toy, postgresql: Server, monkeypatch: pytest.MonkeyPatch) -> Call
         .replace("study_name: toy", f"study_name: {name}")
     )
     file.write_text(text)
-    return lambda: optuna.load_study(study_name=name, storage=postgresql.url(PASSWORD)).trials
+    return lambda: postgresql.trials(name)
 
 
 def until(holds: Callable[[], object]) -> None:
@@ -195,6 +194,7 @@ def test_a_server_that_stays_away_ends_with_one_line(postgresql: Server, monkeyp
     assert "\n" not in str(ended.value)
     postgresql.start()
     assert isinstance(store.get_all_studies(), list)
+    store.engine.dispose()
 
 
 @pytest.mark.parametrize(
