@@ -23,16 +23,15 @@ Report = Callable[[int, int, Mapping[str, float]], bool]  # (trial, epoch, metri
 
 @dataclass(frozen=True)
 class Child:
-    """ended is to be its exit status."""
+    """ended is to be its exit status; SIGKILL, though it lives on, where what it was forked from was killed."""
 
     pid: int
     ended: "concurrent.futures.Future[int]"
 
     def signal(self, number: int) -> None:
-        """To it alone, while it lives."""
-        if not self.ended.done():
-            with suppress(OSError):
-                os.kill(self.pid, number)
+        """To it alone."""
+        with suppress(OSError):
+            os.kill(self.pid, number)
 
     def kill(self) -> int:
         """It and whatever it started; its exit status."""
@@ -144,12 +143,16 @@ class SlotProcess:
         process = self.process
         if process is not None:
             process.signal(signal.SIGTERM)
-            killer = threading.Timer(SECONDS_TO_END, process.signal, [signal.SIGKILL])
+            killer = threading.Timer(SECONDS_TO_END, self._kill_late, [process])
             killer.daemon = True
             killer.start()
         elif self.connection is not None:
             with suppress(OSError):
                 self.connection.shutdown(socket.SHUT_RDWR)  # whoever waits for a process waits no more
+
+    def _kill_late(self, process: Child) -> None:
+        if self.process is process:  # it has not ended
+            process.signal(signal.SIGKILL)
 
     def end(self) -> None:
         if self.process is not None:

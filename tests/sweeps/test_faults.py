@@ -102,6 +102,18 @@ def test_what_slots_are_forked_from_may_die(toy: Toy) -> None:
     assert workers_of(toy) == []
 
 
+def test_trials_that_outlive_it_can_be_stopped(toy: Toy) -> None:
+    driver = toy.start("x=range(0,4)", "seconds=20", "epochs=1")
+    while len(toy.events("start")) < 2:
+        time.sleep(0.02)
+    os.kill(workers_of(toy)[0], signal.SIGKILL)
+    time.sleep(0.2)
+    driver.send_signal(signal.SIGTERM)
+    driver.communicate(timeout=15)
+    assert toy.states()["RUNNING"] == 0
+    assert workers_of(toy) == []
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_and_the_same_command_goes_on(toy: Toy, signum: signal.Signals) -> None:
     if signal.getsignal(signum) is signal.SIG_IGN:
