@@ -91,7 +91,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {"kept": [], "new": [], "forked": [], "process": []}
     with tempfile.TemporaryDirectory() as folder:
         store = f"{folder}/mlruns"
-        imports = OmegaConf.to_container(configuration(0, store, "+executor=local").executor.imports, resolve=True)
+        imports = OmegaConf.to_container(configuration(0, store, "executor=local").executor.imports, resolve=True)
         server = ForkServer({}, imports, Path(folder) / "log")
         forked(server, configuration(0, store))
         first_step(configuration(0, store), time.time())
