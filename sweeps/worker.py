@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
@@ -169,6 +170,8 @@ def main() -> None:
     for module in content["imports"]:
         importlib.import_module(module)
     gc.freeze()  # what is shared stays so: the collector would write to all of it
+    # by Python 3.12, of threads in pyarrow's allocator and in OpenBLAS, which are ready for a fork
+    warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)
     driver = Driver(forked(control))
     driver.send(kind="forked", pid=os.getpid())
     if "numpy" in sys.modules:
