@@ -56,7 +56,7 @@ def first_step(cfg: DictConfig, began: float) -> float:
     network._Watch, before = Watch, network._Watch
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            run(cfg)
+            run(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]))
     finally:
         network._Watch = before
     return done[0]
