@@ -5,7 +5,6 @@ A forked process doesn't wait for imports, and shares the memory that they take.
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -31,7 +30,8 @@ class ForkServer:
     def fork(self, connection: socket.socket) -> "Future[int]":
         """A process at the other end of this connection, once the modules are there; to be its exit status.
 
-        Below 0 for a signal, as subprocess gives it. Where the server dies, the connection ends. Raises OSError.
+        Below 0 for a signal, as subprocess gives it. Where the server ends first, the connection does, and this is the
+        server's. Raises OSError.
         """
         ours, theirs = socket.socketpair()
         with self.lock, theirs:
@@ -39,7 +39,7 @@ class ForkServer:
                 self._start()
             socket.send_fds(self.control, [b"f"], [connection.fileno(), theirs.fileno()])
         ended: Future[int] = Future()
-        threading.Thread(target=_await_end, args=(ours, ended), daemon=True).start()
+        threading.Thread(target=_await_end, args=(ours, self.process, ended), daemon=True).start()
         return ended
 
     def _start(self) -> None:
@@ -72,6 +72,6 @@ class ForkServer:
         return lines[-1] if lines else f"see {self.log}"
 
 
-def _await_end(told: socket.socket, ended: "Future[int]") -> None:
+def _await_end(told: socket.socket, server: subprocess.Popen, ended: "Future[int]") -> None:
     with told:
-        ended.set_result(int(told.recv(8) or -signal.SIGKILL))  # where the server was killed too, nobody says it
+        ended.set_result(int(told.recv(8) or server.wait()))

@@ -23,7 +23,7 @@ Report = Callable[[int, int, Mapping[str, float]], bool]  # (trial, epoch, metri
 
 @dataclass(frozen=True)
 class Child:
-    """ended is to be its exit status; SIGKILL, though it lives on, where what it was forked from was killed."""
+    """ended is to be its exit status; or the server's where that ended before, though this one may live on."""
 
     pid: int
     ended: "concurrent.futures.Future[int]"
@@ -50,6 +50,7 @@ class SlotProcess:
         self.server, self.task, self.report = server, task, report
         self.trials_per_worker, self.timeout = trials_per_worker, timeout
         self.process: Child | None = None
+        self.ended: concurrent.futures.Future[int] | None = None  # of the process, which may not be there yet
         self.connection: socket.socket | None = None
         self.ready = self.interrupted = False
 
@@ -85,10 +86,10 @@ class SlotProcess:
         self.line = self.connection.makefile("rw", encoding="utf-8")
         self.trained, self.ready = 0, False
         with theirs:
-            ended = self.server.fork(theirs)
+            self.ended = self.server.fork(theirs)
         if self.interrupted:  # before there was a connection to end
             raise EOFError
-        self.process = Child(self._receive()["pid"], ended)
+        self.process = Child(self._receive()["pid"], self.ended)
         self._send({"task": self.task})
         self._receive()
         self.ready = True
@@ -113,9 +114,11 @@ class SlotProcess:
     def _death(self, error: Exception, kills: int) -> Result:
         """What a worker that stopped talking died of."""
         timed_out = isinstance(error, TimeoutError)
-        if self.process is not None and not timed_out:
-            concurrent.futures.wait([self.process.ended], SECONDS_TO_DIE)
+        if self.ended is not None and not timed_out:
+            concurrent.futures.wait([self.ended], SECONDS_TO_DIE)
         status = self._kill()
+        if status is None:
+            status = -signal.SIGKILL if isinstance(error, ConnectionError) else 0  # the server's, or none began
         if self.interrupted:
             return Result("failed", cause="interrupted", message="the sweep was stopped")
         if not self.ready and status >= 0 and not timed_out:
@@ -129,13 +132,16 @@ class SlotProcess:
         died = f"killed by {signal.Signals(-status).name}" if status < 0 else f"the worker ended with status {status}"
         return Result("failed", cause="killed", message=died)
 
-    def _kill(self) -> int:
-        """The exit status; 0 where there was no process yet."""
-        process, self.process = self.process, None
+    def _kill(self) -> int | None:
+        """The exit status, if it is known."""
+        process, ended = self.process, self.ended
+        self.process = self.ended = None
         with suppress(OSError):  # with a word that never went
             self.line.close()
         self.connection.close()
-        return process.kill() if process is not None else 0
+        if process is not None:
+            return process.kill()
+        return ended.result() if ended is not None and ended.done() else None
 
     def interrupt(self) -> None:
         """From another thread: let the trial in training put its run in order and end."""

@@ -102,6 +102,20 @@ def test_what_slots_are_forked_from_may_die(toy: Toy) -> None:
     assert workers_of(toy) == []
 
 
+def test_it_may_die_while_it_imports(toy: Toy) -> None:
+    """That is no error of the trial's that waits for it."""
+    loading = toy.folder / "loading"
+    (toy.folder / "slow.py").write_text("import time\nopen('loading', 'w').close()\ntime.sleep(1)")
+    driver = toy.start("x=range(0,4)", "@retries=9", "+hydra.sweeper.executor.imports=[slow]")
+    for _ in range(3):
+        while not loading.exists():
+            time.sleep(0.02)
+        loading.unlink()
+        os.kill(workers_of(toy)[0], signal.SIGKILL)
+    driver.communicate(timeout=60)
+    assert toy.states()["COMPLETE"] == 4
+
+
 def test_trials_that_outlive_it_can_be_stopped(toy: Toy) -> None:
     driver = toy.start("x=range(0,4)", "seconds=20", "epochs=1")
     while len(toy.events("start")) < 2:
