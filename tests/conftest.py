@@ -2,21 +2,30 @@
 
 import json
 import os
+import pickle
 import shutil
 import socket
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import empty_store
 import forked
 import numpy as np
 import optuna
 import pytest
+from filelock import FileLock
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.hydra import Hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig
 from postgresql import Server, running
 
@@ -39,6 +48,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first: one that is begun at the end has the others wait for it."""
     places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Iterator[None]:
+    """What forks commands is there before xdist's processes, and for all of them."""
+    with forked.server():
+        return (yield)
 
 
 def command(
@@ -84,8 +100,36 @@ def clone(folder: Path) -> Path:
 
 def configuration(*overrides: str) -> DictConfig:
     """What the command line would compose."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
+    return pickle.loads(_composed(overrides))
+
+
+@cache
+def _composed(overrides: tuple[str, ...]) -> bytes:
+    with composing():
+        return pickle.dumps(compose("config", overrides=list(overrides)))
+
+
+@contextmanager
+def composing() -> Iterator[Hydra]:
+    """Hydra, which is at home in conf/."""
+    with initialize_config_dir(str(CONF), job_name="train", version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        hydra.config_loader.repository = ReadOnce(hydra.config_loader.repository)
+        yield hydra
+
+
+class ReadOnce(CachingConfigRepository):
+    """Each file once for all tests of a process: that is half of what composing takes."""
+
+    contents: ClassVar[dict[str, bytes]] = {}
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        if config_path not in self.contents:
+            self.contents[config_path] = pickle.dumps(self.delegate.load_config(config_path))
+        return pickle.loads(self.contents[config_path])
+
+    def __deepcopy__(self, memo: dict) -> "ReadOnce":
+        return self
 
 
 @dataclass(frozen=True)
@@ -96,13 +140,23 @@ class FinishedRun:
     done: subprocess.CompletedProcess
 
 
+@pytest.fixture(scope="session", autouse=True)
+def stores_are_copies() -> None:
+    empty_store.copy()
+
+
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """cnn_dropout on 300 real digits for two epochs, in a folder of its own."""
-    folder = tmp_path_factory.mktemp("finished_run")
-    done = command("model=cnn_dropout", *TINY, "optimizer.beta_1=0.8", cwd=folder)
+    """cnn_dropout on 300 real digits for two epochs: trained by the process that is first, a copy of it for each."""
+    trained = forked.folder() / "finished_run"
+    with FileLock(f"{trained}.lock"):
+        if not trained.exists():
+            trained.mkdir()
+            done = command("model=cnn_dropout", *TINY, "optimizer.beta_1=0.8", cwd=trained)
+            trained.with_suffix(".pickle").write_bytes(pickle.dumps(done))
+    done = pickle.loads(trained.with_suffix(".pickle").read_bytes())
     assert done.returncode == 0, done.stderr
-    return FinishedRun(folder, done)
+    return FinishedRun(shutil.copytree(trained, tmp_path_factory.mktemp("finished") / "run"), done)
 
 
 @pytest.fixture
@@ -133,18 +187,18 @@ class Toy:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "app.py", "-m", *(f"hydra.sweeper.{a[1:]}" if a[0] == "@" else a for a in arguments)]
 
-    def start(self, *arguments: str, **settings: Any) -> subprocess.Popen:
-        """In a session of its own, so that a test can kill it whole."""
-        return subprocess.Popen(
-            self.command(*arguments),
-            cwd=self.folder,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env={**os.environ, **settings.pop("env", {})},
-            **settings,
-        )
+    def start(self, *arguments: str, fresh: bool = False) -> forked.Process | subprocess.Popen:
+        """In a session of its own, so that a test can kill it whole; fresh as above."""
+        if fresh:
+            return subprocess.Popen(
+                self.command(*arguments),
+                cwd=self.folder,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        return forked.Process(*self.command(*arguments)[1:], cwd=self.folder)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
         return forked.run(*self.command(*arguments)[1:], cwd=self.folder, timeout=120)

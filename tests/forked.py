@@ -1,70 +1,101 @@
 """`python -m module ...` and `python app.py ...` in processes that wait neither for imports nor for an empty store.
 
-They are forked from one that has the imports, and a store that they create is a copy.
+They are forked from one that has the imports, fork_server.py, which all processes of the tests share.
 """
 
-import atexit
+import json
 import os
-import runpy
-import shutil
+import select
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from functools import cache
-from multiprocessing import forkserver, get_context
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from unittest.mock import patch
 
-from pipeline.device import quiet_start
-from pipeline.tracking import store
+ADDRESS = "SWEEPLINE_TESTS_FORK_SERVER"
+KIND = socket.AF_UNIX, socket.SOCK_SEQPACKET  # a request is one message
 
-_context = get_context("forkserver")
-_context.set_forkserver_preload(["preloaded"])
+
+@contextmanager
+def server() -> Iterator[None]:
+    """Its address is in the environment. It imports when it is first asked for a process, and ends with this one."""
+    if ADDRESS in os.environ:  # in a process of pytest-xdist's
+        yield
+        return
+    with tempfile.TemporaryDirectory() as folder, socket.socket(*KIND) as listener:
+        listener.bind(f"{folder}/socket")
+        listener.listen(64)
+        started = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("fork_server.py"), str(listener.fileno())],
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # a terminal's Ctrl-C is for the tests
+        )
+        os.environ[ADDRESS] = listener.getsockname()
+        yield
+        started.communicate()
+
+
+def folder() -> Path:
+    """That all processes of the tests share."""
+    return Path(os.environ[ADDRESS]).parent
+
+
+class Process:
+    """What subprocess.Popen would give, with pipes for its output, in a session of its own."""
+
+    def __init__(self, program: str, *arguments: str, cwd: Path) -> None:
+        """program is a module or a file."""
+        self.args, self.returncode = (program, *arguments), None
+        request = {"words": self.args, "folder": str(cwd), "environment": dict(os.environ), "path": sys.path}
+        (stdout, out), (stderr, err) = os.pipe(), os.pipe()
+        self.connection = socket.socket(*KIND)
+        self.connection.connect(os.environ[ADDRESS])
+        socket.send_fds(self.connection, [json.dumps(request).encode()], [out, err])
+        os.close(out)
+        os.close(err)
+        self.stdout, self.stderr = os.fdopen(stdout), os.fdopen(stderr)
+        self.pid = int(self.connection.recv(20))
+
+    def poll(self) -> int | None:
+        return self.returncode if not select.select([self.connection], [], [], 0)[0] else self.wait()
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not select.select([self.connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            self.returncode = int(self.connection.recv(20))
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Where its time is over, it is killed."""
+        readers = ThreadPoolExecutor(2)
+        reading = readers.map(lambda stream: stream.read(), (self.stdout, self.stderr), timeout=timeout)
+        readers.shutdown(wait=False)
+        try:
+            out, err = reading
+        except TimeoutError:
+            self.kill()
+            raise subprocess.TimeoutExpired(self.args, timeout) from None
+        self.wait(timeout)
+        return out, err
+
+    def send_signal(self, signum: int) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):  # it has ended since
+                os.kill(self.pid, signum)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 def run(program: str, *arguments: str, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess:
-    """As subprocess.run gives it; program is a module or a file. Raises subprocess.TimeoutExpired."""
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder) / "out", Path(folder) / "err"
-        # of the process with the imports; this one's own output goes to its files
-        with quiet_start(), patch.dict(os.environ, PYTHONPATH=str(Path(__file__).parent)):
-            forkserver.ensure_running()
-        given = (program, arguments, cwd, dict(os.environ), out, err, _empty_store())
-        process = _context.Process(target=_main, args=given)
-        process.start()
-        process.join(timeout)
-        if process.is_alive():
-            process.kill()
-            raise subprocess.TimeoutExpired((program, *arguments), timeout, out.read_text(), err.read_text())
-        return subprocess.CompletedProcess((program, *arguments), process.exitcode, out.read_text(), err.read_text())
-
-
-@cache
-def _empty_store() -> Path:
-    folder = Path(tempfile.mkdtemp())
-    atexit.register(shutil.rmtree, folder)
-    store._create_database(folder)
-    return folder / store.DATABASE
-
-
-def _main(
-    program: str, arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], out: Path, err: Path, empty: Path
-) -> None:
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(environment)
-    for descriptor, file in ((1, out), (2, err)):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), descriptor)
-    sys.argv = [program, *arguments]
-    store._migrate = lambda file: shutil.copy(empty, file)
-    try:
-        if program.endswith(".py"):
-            sys.path.insert(0, str(cwd))
-            runpy.run_path(program, run_name="__main__")
-        else:
-            runpy.run_module(program, run_name="__main__", alter_sys=True)
-    except Exception:
-        sys.excepthook(*sys.exc_info())  # as the interpreter ends; multiprocessing has its own words
-        sys.exit(1)
-    finally:
-        atexit._run_exitfuncs()  # which a forked process would leave out
+    """As subprocess.run gives it. Raises subprocess.TimeoutExpired."""
+    process = Process(program, *arguments, cwd=cwd)
+    out, err = process.communicate(timeout)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)

@@ -3,6 +3,7 @@
 import gc
 
 import alembic.command
+import empty_store
 import mlflow.keras
 import mlflow.sklearn
 import mlflow.store.artifact.local_artifact_repo
@@ -21,5 +22,7 @@ import sweeps.commands
 import sweeps.sweep
 
 sqlalchemy.orm.configure_mappers()
+empty_store.content()
+empty_store.copy()
 requirements_utils._init_modules_to_packages_map()  # all that is installed
 gc.freeze()  # or the collector would copy, page by page, what is shared

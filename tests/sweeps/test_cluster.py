@@ -212,7 +212,7 @@ def test_what_cannot_be_is_said(executor: dict[str, Any], line: str) -> None:
 
 def test_without_dask_the_extra_is_named_before_there_is_a_study(toy: Toy) -> None:
     (toy.folder / "dask.py").write_text("raise ModuleNotFoundError('no dask', name='dask')")
-    driver = toy.start("x=0.1,0.2", DASK)  # in a process that has not imported the real one
+    driver = toy.start("x=0.1,0.2", DASK, fresh=True)  # in a process that has not imported the real one
     _, err = driver.communicate(timeout=60)
     assert "executor=dask: dask is not installed; pip install -e '.[cluster]'" in err
     assert not (toy.folder / "studies.db").exists()

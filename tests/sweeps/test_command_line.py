@@ -4,9 +4,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import command, imported_by
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from conftest import command, composing, imported_by
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
@@ -23,8 +21,7 @@ KERAS = ("cnn", "cnn_dropout", "mlp", "softmax_regression")
 
 def planned(*words: str) -> Plan:
     """The plan of a command line, as `python -m sweeps plan` makes it."""
-    with initialize_config_dir(str(ROOT / "conf"), job_name="train", version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
+    with composing() as hydra:
         config = hydra.compose_config("config", list(words), run_mode=RunMode.MULTIRUN)
         HydraConfig.instance().set_config(config)
         given = {key: value for key, value in config.hydra.sweeper.items() if not key.startswith("_")}

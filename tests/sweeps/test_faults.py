@@ -41,7 +41,7 @@ def test_forty_kills_cost_no_trial_and_double_none(toy: Toy) -> None:
             break
         if victim == "driver":
             time.sleep(1.5)  # let it come as far as to train
-            os.kill(driver.pid, signal.SIGKILL)
+            driver.kill()
             driver.communicate()
             driver = toy.start(*SWEEP)
         elif workers := workers_of(toy):
@@ -69,7 +69,7 @@ def test_a_point_that_was_put_back_twice_is_not_taken_up_anew(toy: Toy) -> None:
     driver = toy.start(*arguments)
     while not toy.events("start"):
         time.sleep(0.02)
-    os.kill(driver.pid, signal.SIGKILL)
+    driver.kill()
     driver.communicate()
     driver = toy.start(*arguments)
     while len(toy.events("start")) < 2:
@@ -85,7 +85,7 @@ def test_workers_end_with_their_driver(toy: Toy) -> None:
     while len(toy.events("start")) < 2:
         time.sleep(0.05)
     assert len(workers_of(toy)) == 3
-    os.kill(driver.pid, signal.SIGKILL)
+    driver.kill()
     driver.communicate()
     time.sleep(1.0)
     assert workers_of(toy) == []

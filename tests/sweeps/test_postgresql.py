@@ -94,7 +94,7 @@ def test_a_dead_driver_is_replaced_from_anywhere(toy: Toy, study: Callable[[], l
         os.kill(worker, signal.SIGSTOP)  # so that it lasts
     refused = toy.run(*points, "hydra.sweep.dir=elsewhere")
     assert f"is being driven by process {first.pid} on {os.uname().nodename}" in refused.stderr
-    os.kill(first.pid, signal.SIGKILL)
+    first.kill()
     for worker in workers:
         os.kill(worker, signal.SIGCONT)
     first.communicate()
@@ -128,7 +128,7 @@ def test_several_drivers_share_a_study_whatever_befalls_them(
     watching.start()
     points = ("x=range(0,20)", "y=range(0,2)", "seconds=0.1", "hydra/sweeper/sampler=random")
     points = (*points, "@sampler.seed=0", "@n_trials=30", "@shared=true", "@executor.slots=2")
-    drivers = [toy.start(*points, f"hydra.sweep.dir=out{number}") for number in range(3)]
+    drivers = [toy.start(*points, f"hydra.sweep.dir=out{number}", fresh=True) for number in range(3)]
     until(lambda: len(toy.events("end")) > 5)
     os.killpg(drivers[0].pid, signal.SIGKILL)
     until(lambda: len(toy.events("end")) > 12)
@@ -172,7 +172,7 @@ def test_a_process_of_dasks_own_cluster_inherits_no_password(toy: Toy, study: Ca
     where, over = set(), threading.Event()
     watching = threading.Thread(target=seen, args=(toy, where, over))
     watching.start()
-    driver = toy.start("x=0.1,0.2", "seconds=0.2", "@executor.name=dask")
+    driver = toy.start("x=0.1,0.2", "seconds=0.2", "@executor.name=dask", fresh=True)
     _, errors = driver.communicate(timeout=60)
     assert driver.returncode == 0, errors
     over.set()

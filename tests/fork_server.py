@@ -1,0 +1,103 @@
+"""`python fork_server.py <file descriptor>`: imports what commands need, then forks a process for each one.
+
+Who asks sends the words of a command, its folder and environment, with what is to be its stdout and stderr; and is told
+its number, and how it ended. Where who asked is gone, so is the process.
+"""
+
+import atexit
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from select import select
+from typing import Any
+
+from pipeline.device import quiet_start
+
+
+def serve(listener: socket.socket) -> tuple[bytes, list[int]]:
+    """Until whoever started this program is gone. Returns in each process that it forks: with what it is to be."""
+    living: dict[int, tuple[int, socket.socket]] = {}  # by what is readable when it has ended
+    while True:
+        asking = {connection: process for process, connection in living.values()}
+        ready, _, _ = select([sys.stdin, listener, *living, *asking], [], [])
+        if sys.stdin in ready:
+            for process, _ in living.values():
+                os.kill(process, signal.SIGKILL)
+            sys.exit()
+        for connection in asking.keys() & ready:
+            os.kill(asking[connection], signal.SIGKILL)
+        for ended in living.keys() & ready:
+            process, connection = living.pop(ended)
+            _, status = os.waitpid(process, 0)
+            os.close(ended)
+            tell(connection, os.waitstatus_to_exitcode(status))
+            connection.close()
+        if listener in ready:
+            connection, _ = listener.accept()
+            with quiet_start():
+                importlib.import_module("preloaded")
+            request, descriptors, *_ = socket.recv_fds(connection, 1 << 18, 2)
+            process = os.fork()
+            if not process:
+                for each in (listener, connection, *asking):
+                    each.close()
+                for each in living:
+                    os.close(each)
+                return request, descriptors
+            for each in descriptors:
+                os.close(each)
+            tell(connection, process)
+            living[os.pidfd_open(process)] = process, connection
+
+
+def tell(connection: socket.socket, number: int) -> None:
+    with suppress(OSError):  # nobody may be there any more
+        connection.sendall(str(number).encode())
+
+
+def become(
+    out: int, err: int, words: tuple[str, ...], folder: str, environment: Mapping[str, str], path: list[str]
+) -> None:
+    """`python -m <words>`, or `python <words>` where the first is a file."""
+    os.setsid()
+    for descriptor, own in enumerate((os.open(os.devnull, os.O_RDONLY), out, err)):
+        os.dup2(own, descriptor)
+        os.close(own)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:], sys.argv = [folder, *path], list(words)
+    code: Any = 0
+    try:
+        if words[0].endswith(".py"):
+            runpy.run_path(words[0], run_name="__main__")
+        else:
+            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    # as the interpreter ends
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code or 0)
+
+
+if __name__ == "__main__":
+    # by Python 3.12, of threads in pyarrow's allocator and in OpenBLAS, which are ready for a fork
+    warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)
+    request, descriptors = serve(socket.socket(fileno=int(sys.argv[1])))
+    become(*descriptors, **json.loads(request))
