@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+import forked
 import mlflow
 import pytest
 from conftest import TINY, FinishedRun, command, configuration
@@ -146,16 +147,13 @@ def test_a_signal_ends_the_run_as_killed_and_keeps_what_was_logged(
 ) -> None:
     if signal.getsignal(signum) is signal.SIG_IGN:
         pytest.skip("is ignored here, as by nohup")
-    arguments = [sys.executable, "-m", "pipeline.train", "model=softmax_regression", *TINY[:3], "epochs=100000"]
-    with subprocess.Popen(
-        arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        while not process.stdout.readline().startswith("epoch 2/"):  # an epoch is shown when it is logged
-            pass
-        process.send_signal(signum)
-        time.sleep(0.05)
-        process.send_signal(signum)  # an impatient person's second one
-        _, errors = process.communicate(timeout=60)
+    process = forked.Process("pipeline.train", "model=softmax_regression", *TINY[:3], "epochs=100000", cwd=tmp_path)
+    while not process.stdout.readline().startswith("epoch 2/"):  # an epoch is shown when it is logged
+        pass
+    process.send_signal(signum)
+    time.sleep(0.05)
+    process.send_signal(signum)  # an impatient person's second one
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in errors
     client, run = only_run(tmp_path, monkeypatch)

@@ -3,11 +3,10 @@
 import re
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from urllib.request import urlopen
 
+import forked
 import pytest
 from conftest import FinishedRun, command, free_port
 
@@ -15,19 +14,18 @@ from conftest import FinishedRun, command, free_port
 def test_it_serves_the_run_and_ends_with_ctrl_c(finished_run: FinishedRun) -> None:
     run_id = finished_run.done.stdout.split()[-1]
     port = free_port()
-    arguments = [sys.executable, "-m", "pipeline.ui", run_id, "--port", str(port)]
-    with subprocess.Popen(arguments, cwd=finished_run.folder, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            address = server.stdout.readline()
-            page = rf"MLflow: http://127.0.0.1:{port}/#/experiments/1/runs/{run_id}\?workflowType=machine_learning\n"
-            assert re.fullmatch(page, address)
-            artifact = f"http://127.0.0.1:{port}/get-artifact?path=curves.png&run_uuid={run_id}"
-            with urlopen(artifact) as response:
-                assert response.read().startswith(b"\x89PNG")
-            server.send_signal(signal.SIGINT)
-            assert server.wait(timeout=30) == 130
-        finally:
-            server.terminate()  # where it failed: the block would wait for ever
+    server = forked.Process("pipeline.ui", run_id, "--port", str(port), cwd=finished_run.folder)
+    try:
+        address = server.stdout.readline()
+        page = rf"MLflow: http://127.0.0.1:{port}/#/experiments/1/runs/{run_id}\?workflowType=machine_learning\n"
+        assert re.fullmatch(page, address)
+        artifact = f"http://127.0.0.1:{port}/get-artifact?path=curves.png&run_uuid={run_id}"
+        with urlopen(artifact) as response:
+            assert response.read().startswith(b"\x89PNG")
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=30) == 130
+    finally:
+        server.send_signal(signal.SIGTERM)  # where it failed: with it, MLflow's would stay
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0, "no process is left behind"
 

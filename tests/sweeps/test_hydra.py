@@ -1,12 +1,13 @@
 """The suites that hydra-core ships for sweepers, and files that were written for the official plugin."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import forked
 import optuna
 import pytest
+from conftest import command
 from hydra import version
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
@@ -103,9 +104,7 @@ hydra:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "app.py", *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
+    return forked.run("app.py", *arguments, cwd=folder)
 
 
 @pytest.fixture
@@ -188,16 +187,7 @@ def test_a_hparams_search_file_runs_unchanged(tmp_path: Path) -> None:
     """On this project's own entry, found by --config-dir as a template's user would keep it."""
     (tmp_path / "hparams_search").mkdir()
     (tmp_path / "hparams_search" / "mine.yaml").write_text(SEARCH)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pipeline.train", f"--config-dir={tmp_path}", "+hparams_search=mine"),
-            *("model=softmax_regression", "dataset=digits", "epochs=1", "tracking=none"),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    short = ("model=softmax_regression", "dataset=digits", "epochs=1", "tracking=none")
+    done = command(f"--config-dir={tmp_path}", "+hparams_search=mine", *short, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "2 complete of 2 trials" in done.stdout

@@ -1,17 +1,16 @@
 """A real sweep, small: what it leaves in MLflow, and what `python -m sweeps` makes of it."""
 
 import inspect
-import os
 import re
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+import forked
 import pytest
 from conftest import command
 from mlflow import MlflowClient
@@ -23,6 +22,14 @@ from sweeps.storage import storage
 from sweeps.study import existing
 
 WORDS = ("model=softmax_regression", "dataset=digits", "epochs=2", "figures=[curves]")
+LOADING = """
+import mlflow
+import numpy as np
+
+mlflow.set_tracking_uri("sqlite:///mlruns/mlflow.db")
+model = mlflow.keras.load_model("models:/digits@champion")
+print(model.predict(np.zeros((1, 8, 8, 1), "uint8"), verbose=0).shape)
+"""
 SWEEP = (*WORDS, "sweep=batch_size", "batch_size=32,64", "seed=0,1")
 
 
@@ -189,15 +196,9 @@ def test_promote_looks_at_the_test_split_once_and_crowns_a_champion(finished: Fi
     assert (config.train_on, config.evaluate) == ("train_val", "test")
     champion = finished.client.get_model_version_by_alias("digits", "champion")
     assert champion.run_id == run.info.run_id
-    loaded = (
-        "import mlflow, numpy as np; mlflow.set_tracking_uri('sqlite:///mlruns/mlflow.db'); "
-        "model = mlflow.keras.load_model('models:/digits@champion'); "
-        "print(model.predict(np.zeros((1, 8, 8, 1), 'uint8'), verbose=0).shape)"
-    )
-    shape = subprocess.run(
-        [sys.executable, "-c", loaded], cwd=finished.folder, capture_output=True, text=True, check=False
-    )
-    assert "(1, 10)" in shape.stdout, shape.stderr
+    (finished.folder / "load.py").write_text(LOADING)
+    loaded = forked.run("load.py", cwd=finished.folder)
+    assert "(1, 10)" in loaded.stdout, loaded.stderr
     second = command("promote", name, cwd=finished.folder, module="sweeps")
     assert second.returncode == 1
     assert f"was promoted before, by run {run.info.run_id} with test_accuracy" in second.stderr
@@ -205,7 +206,7 @@ def test_promote_looks_at_the_test_split_once_and_crowns_a_champion(finished: Fi
 
 def test_a_pruned_trial_is_finished_and_says_so(tmp_path: Path) -> None:
     done = command(
-        *(*WORDS[:2], "epochs=4", "sweep=custom", "optimizer.learning_rate=0.01,1e-6", "executor.slots=1"),
+        *(*WORDS[:2], "epochs=4", "sweep=custom", "optimizer.learning_rate=0.01,1e-6", "executor=serial"),
         *("pruner=median", "hydra.sweeper.pruner.n_startup_trials=1", "hydra.sweeper.pruner.n_warmup_steps=0"),
         cwd=tmp_path,
     )
@@ -219,12 +220,7 @@ def test_a_pruned_trial_is_finished_and_says_so(tmp_path: Path) -> None:
 
 def test_runs_that_a_dead_driver_left_are_closed_and_the_sweep_goes_on(tmp_path: Path) -> None:
     words = ("model=softmax_regression", "dataset=digits", "epochs=150", "sweep=seeds", "seed=0,1", "batch_size=8")
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.train", *words],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    driver = forked.Process("pipeline.train", *words, cwd=tmp_path)
     store = Finished(tmp_path, None)
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
@@ -233,19 +229,12 @@ def test_runs_that_a_dead_driver_left_are_closed_and_the_sweep_goes_on(tmp_path:
             path.read_text() for path in tmp_path.glob("mlruns/sweeps/*/?/log.txt")
         ):
             break
-    os.kill(driver.pid, signal.SIGKILL)
+    driver.kill()
     driver.wait()
     assert store.runs("attributes.status = 'RUNNING'")
     study = existing(storage(f"sqlite:///{tmp_path}/mlruns/studies.db"), "seeds-softmax_regression-digits")
     assert {record.state for record in report.summarize(study).trials} == {"running"}
-    stopped = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.train", *words],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    stopped = forked.Process("pipeline.train", *words, cwd=tmp_path)
     while time.monotonic() < deadline and not list(tmp_path.glob("mlruns/sweeps/*/2/log.txt")):
         time.sleep(0.3)
     stopped.send_signal(signal.SIGTERM)

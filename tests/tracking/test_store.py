@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from conftest import command
 from mlflow import MlflowClient
@@ -12,12 +13,20 @@ from mlflow import MlflowClient
 from pipeline.errors import PipelineError
 from pipeline.tracking.store import open_store
 
-QUICK = ("model=softmax_regression", "dataset=digits", "epochs=1", "figures=none")
+QUICK = ("model=sgd_classifier", "dataset=digits", "figures=none")
+OPENING = """
+import empty_store
+from pipeline.tracking import store
+
+store._migrate = empty_store.migrate
+client, experiment = store.open_store("mlruns", None, "x")
+client.create_run(experiment)
+"""
 
 
 def test_processes_that_begin_together_share_one_store(tmp_path: Path) -> None:
-    code = "from pipeline.tracking.store import open_store as o; c, e = o('mlruns', None, 'x'); c.create_run(e)"
-    started = [subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path) for _ in range(4)]
+    (tmp_path / "opening.py").write_text(OPENING)
+    started = [forked.Process("opening.py", cwd=tmp_path) for _ in range(4)]
     assert [process.wait(timeout=120) for process in started] == [0, 0, 0, 0]
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("x")

@@ -112,7 +112,7 @@ def test_a_trial_in_a_warm_worker_has_the_curve_of_a_new_process(tmp_path) -> No
     executor = ("sampler=grid", "executor=local", "executor.slots=1")
     done = command("-m", *common, "optimizer.learning_rate=0.001,0.004", *executor, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    done = command(*common, "optimizer.learning_rate=0.004", cwd=tmp_path, fresh=True)
+    done = command(*common, "optimizer.learning_rate=0.004", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}")
