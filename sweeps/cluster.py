@@ -167,7 +167,8 @@ class DaskExecutor(concurrent.futures.Executor):
             for trial in [*self.running.values(), *self.waiting]:
                 self._end(trial, STOPPED)
         if self.lost is None:
-            with suppress(OSError, TimeoutError), self.client.as_current():
+            gone = (OSError, TimeoutError, concurrent.futures.CancelledError)  # the scheduler, and nobody has heard yet
+            with suppress(*gone), self.client.as_current():
                 ends = [self._pinned(cluster_worker.end, self.driver, worker) for worker in self.workers]
                 distributed.wait(ends, timeout=SECONDS_TO_END + 5 if wait else 0)
                 self.reports.put(None)

@@ -129,8 +129,10 @@ class Loop:
                 self._let_go(self.held, self.ending)
                 changed(self)
             except BaseException:
-                executor.shutdown(cancel_futures=True)
-                self._save(futures)
+                try:
+                    executor.shutdown(cancel_futures=True)
+                finally:
+                    self._save(futures)
                 raise
         executor.shutdown()
 

@@ -134,12 +134,30 @@ def test_a_scheduler_that_dies_ends_the_sweep_with_a_line_and_another_resumes_it
     assert driver.returncode != 0
     assert "the Dask scheduler is gone; the same command goes on where this one ended" in err
     until(lambda: not workers_of(toy))
-    assert toy.states()["RUNNING"] == 0
+    assert toy.states()["RUNNING"] == 0, err
     cluster.scheduler()
     cluster.worker("second")
     toy.sweep(*sweep)
     assert complete(toy) == list(range(6))
     assert len(toy.events("end")) == 6
+
+
+def test_a_scheduler_that_dies_while_the_driver_ends_is_no_error(
+    toy: Toy, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sweeps.cluster import DaskExecutor, connect
+
+    scheduler = cluster.scheduler()
+    cluster.worker("first")
+    settings = {"address": f"tcp://127.0.0.1:{cluster.port}"}
+    monkeypatch.setattr(DaskExecutor, "_lose", lambda executor, error: None)  # who listens has not heard of it yet
+    task = f"{toy.folder}/app.py:main"
+    executor = DaskExecutor(connect(settings, 1), settings, 1, task, str(toy.folder), lambda *epoch: False)
+    until(lambda: executor.slots and executor.workers)
+    scheduler.kill()
+    scheduler.wait()
+    executor.shutdown(cancel_futures=True)
+    assert executor.client.status == "closed"
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
