@@ -29,16 +29,15 @@ def server() -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder, socket.socket(*KIND) as listener:
         listener.bind(f"{folder}/socket")
         listener.listen(64)
-        started = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, Path(__file__).with_name("fork_server.py"), str(listener.fileno())],
             pass_fds=[listener.fileno()],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # a terminal's Ctrl-C is for the tests
-        )
-        os.environ[ADDRESS] = listener.getsockname()
-        yield
-        started.communicate()
+        ):
+            os.environ[ADDRESS] = listener.getsockname()
+            yield
 
 
 def folder() -> Path:

@@ -12,6 +12,15 @@ import pytest
 from conftest import Toy
 from optuna.trial import TrialState
 
+BROKEN_END = """
+from sweeps.slots import LocalExecutor
+
+def shutdown(self, *words, ended=LocalExecutor.shutdown, **more):
+    ended(self, *words, **more)
+    raise ValueError("the end went wrong")
+
+LocalExecutor.shutdown = shutdown
+"""
 SWEEP = ("x=range(0,60)", "seconds=0.05", "@executor.slots=2", "@retries=100", "@n_trials=60")
 
 
@@ -144,6 +153,18 @@ def test_a_signal_stops_and_the_same_command_goes_on(toy: Toy, signum: signal.Si
     toy.sweep(*arguments)
     complete = [trial.params["x"] for trial in toy.study().trials if trial.state == TrialState.COMPLETE]
     assert sorted(complete) == list(range(5))
+
+
+def test_what_is_in_training_is_put_back_whatever_the_executors_end_comes_to(toy: Toy) -> None:
+    source = (toy.folder / "app.py").read_text()
+    (toy.folder / "app.py").write_text(BROKEN_END + source)
+    driver = toy.start("x=range(0,4)", "seconds=20", "epochs=1")
+    while len(toy.events("start")) < 2:
+        time.sleep(0.05)
+    driver.send_signal(signal.SIGTERM)
+    _, errors = driver.communicate(timeout=30)
+    assert "the end went wrong" in errors
+    assert toy.states() == Counter({"FAIL": 2, "WAITING": 2})
 
 
 def test_a_silent_worker_is_killed_whole(toy: Toy) -> None:
