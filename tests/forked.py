@@ -46,19 +46,22 @@ def folder() -> Path:
 
 
 class Process:
-    """What subprocess.Popen would give, with pipes for its output, in a session of its own."""
+    """What subprocess.Popen would give, in a session of its own."""
 
-    def __init__(self, program: str, *arguments: str, cwd: Path) -> None:
-        """program is a module or a file."""
+    def __init__(self, program: str, *arguments: str, cwd: Path, log: Path | None = None, **environment: str) -> None:
+        """program is a module or a file. What it says goes into pipes, or is added to a log."""
         self.args, self.returncode = (program, *arguments), None
-        request = {"words": self.args, "folder": str(cwd), "environment": dict(os.environ), "path": sys.path}
-        (stdout, out), (stderr, err) = os.pipe(), os.pipe()
+        request = {"words": self.args, "folder": str(cwd), "environment": os.environ | environment, "path": sys.path}
+        if log is None:
+            (stdout, out), (stderr, err) = os.pipe(), os.pipe()
+            self.stdout, self.stderr = os.fdopen(stdout), os.fdopen(stderr)
+        else:
+            out, err = (os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for _ in range(2))
         self.connection = socket.socket(*KIND)
         self.connection.connect(os.environ[ADDRESS])
         socket.send_fds(self.connection, [json.dumps(request).encode()], [out, err])
         os.close(out)
         os.close(err)
-        self.stdout, self.stderr = os.fdopen(stdout), os.fdopen(stderr)
         self.pid = int(self.connection.recv(20))
 
     def poll(self) -> int | None:

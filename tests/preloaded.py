@@ -4,6 +4,7 @@ import gc
 
 import alembic.command
 import empty_store
+import mlflow.cli
 import mlflow.keras
 import mlflow.sklearn
 import mlflow.store.artifact.local_artifact_repo

@@ -5,7 +5,6 @@ import os
 import pickle
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+import forked
 import keras
 import mlflow.pyfunc
 import numpy as np
@@ -49,23 +49,23 @@ def predictions(address: str, request: bytes) -> np.ndarray:
 def served(finished_run: FinishedRun, tmp_path: Path) -> Iterator[str]:
     """The address of MLflow's own server for the run's model, started as README says."""
     uri, port = f"runs:/{finished_run.done.stdout.split()[-1]}/model", str(free_port())
-    arguments = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", port]
-    environment = os.environ | {
+    words = ("mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", port)
+    settings = {
         "MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # where uvicorn is
     }
-    settings = {"cwd": finished_run.folder, "env": environment, "start_new_session": True}
     log = tmp_path / "server.log"
-    with log.open("w") as said, subprocess.Popen(arguments, stdout=said, stderr=said, **settings) as server:
-        try:
-            wait(server, f"http://127.0.0.1:{port}/ping", log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGTERM)  # its worker too
+    server = forked.Process(*words, cwd=finished_run.folder, log=log, **settings)
+    try:
+        wait(server, f"http://127.0.0.1:{port}/ping", log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)  # its worker too
+        server.wait()
 
 
-def wait(server: subprocess.Popen, ping: str, log: Path) -> None:
+def wait(server: forked.Process, ping: str, log: Path) -> None:
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and server.poll() is None:
         try:

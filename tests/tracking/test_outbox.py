@@ -3,15 +3,15 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import forked
 import pytest
 from conftest import command, free_port
 from mlflow import MlflowClient
@@ -34,17 +34,11 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        words = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self.port)]
-        words += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
-        words += ["--artifacts-destination", str(self.folder / "files")]
-        self.process = subprocess.Popen(
-            words,
-            cwd=self.folder,
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=(self.folder / "log").open("a"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        words = ("mlflow", "server", "--workers", "1", "--port", str(self.port))
+        words += ("--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db")
+        words += ("--artifacts-destination", str(self.folder / "files"))
+        settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        self.process = forked.Process(*words, cwd=self.folder, log=self.folder / "log", **settings)
 
     def wait(self) -> None:
         for _ in range(600):
@@ -59,7 +53,8 @@ class Server:
         os.killpg(self.process.pid, number)
 
     def end(self) -> None:
-        self.signal(signal.SIGKILL)
+        with suppress(ProcessLookupError):  # a test may have killed it
+            self.signal(signal.SIGKILL)
         self.process.wait()
 
     def runs(self) -> list[Run]:
@@ -96,18 +91,23 @@ def train(
 
 @contextmanager
 def later(act: Callable[[], None], folder: Path, pattern: str) -> Iterator[None]:
-    """Do it when the file is there, and a request or two have had no answer since."""
+    """Do it when the file is there, and a request or two have had no answer since; not after the block."""
+    over = threading.Event()
 
     def wait() -> None:
         while not list(folder.glob(pattern)):
-            time.sleep(0.05)
+            if over.wait(0.05):
+                return
         time.sleep(2)
         act()
 
     thread = threading.Thread(target=wait)
     thread.start()
-    yield
-    thread.join()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def check_whole(server: Server, run_id: str) -> None:
