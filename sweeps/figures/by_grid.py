@@ -28,9 +28,10 @@ def grid_curve(summary: Summary, parameter: str) -> Figure:
     cells.sort(key=lambda cell: across.place(cell[0]))
     value, best = (max if found.maximize else min)(cells, key=lambda cell: np.mean(cell[1]))
     runs = [run for _, some in cells for run in some]
-    scale = goal_scale([float(np.mean(some)) for _, some in cells], found.maximize, runs)
+    ends = [float(np.mean(some)) + side * _deviation(some) for _, some in cells if len(some) > 1 for side in (-1, 1)]
+    scale = goal_scale([float(np.mean(some)) for _, some in cells], found.maximize, [*runs, *ends])
     what, bars = ("best mean", "; bars: one standard deviation") if len(runs) > len(cells) else ("best", "")
-    spread = f" ± {short(float(np.std(best, ddof=1)), 2)} ({len(best)} runs)" if len(best) > 1 else ""
+    spread = f" ± {short(_deviation(best), 2)} ({len(best)} runs)" if len(best) > 1 else ""
     words = f"{what} {short(float(np.mean(best)))}{spread} at {cut(written(value), 24)}"
     figure = sheet(summary, title, f"{words}{bars}{scale.beyond(runs)}", 8.5, 4.4)
     axes = figure.subplots()
@@ -52,13 +53,17 @@ def _cells(found: Results, parameter: str) -> list[tuple[Any, list[float]]]:
     return [cells[one] for one in sorted(cells)]
 
 
+def _deviation(runs: Sequence[float]) -> float:
+    return float(np.std(runs, ddof=1))
+
+
 def _draw(axes: Axes, cells: Sequence[tuple[Any, list[float]]], across: Scale, scale: Scale) -> None:
     """Means with error bars, joined where the values are numbers; the single runs behind them, faint."""
     places, runs = [across.place(value) for value, _ in cells], [some for _, some in cells]
     replicated = max(map(len, runs)) > 1
     singles = [(place, run) for place, some in zip(places, runs, strict=True) for run in some]
     points(axes, *zip(*singles, strict=True), scale, RUNS if replicated else TRAINING, "single runs")
-    spread = [np.std(some, ddof=1) if len(some) > 1 else np.nan for some in runs]
+    spread = [_deviation(some) if len(some) > 1 else np.nan for some in runs]
     style = {"color": TRAINING, "capsize": 4, "markersize": 5.5, "linewidth": 1.6, "elinewidth": 1.2, "zorder": 4}
     style |= {"linestyle": "-" if all(is_number(value) for value, _ in cells) else "none"}
     label = "mean" if replicated else ""

@@ -438,6 +438,14 @@ def test_a_grid_shows_means_with_standard_deviations() -> None:
     assert any(f"{mean:.4g} ± {std:.2g} (3 runs) at 128" in text for text in written(figure))
 
 
+def test_the_bars_of_a_grid_are_seen_whole_though_they_reach_beyond_the_runs() -> None:
+    [axes] = grid_curve(grid(seeds=(1, 4)), "data.batch_size").figure.axes
+    [bars] = axes.containers
+    ends = np.concatenate(bars.lines[2][0].get_segments())[:, 1]
+    low, high = axes.get_ylim()
+    assert low < ends.min() < ends.max() < high
+
+
 def test_the_best_mean_of_a_loss_is_the_lowest() -> None:
     trials = [done(n, value, params={"x": x}) for n, (x, value) in enumerate([(1, 0.5), (2, 0.2), (5, 0.4)])]
     figure = grid_curve(study(trials, (Parameter("x", choices=(1, 2, 5)),), directions=("minimize",)), "x")
