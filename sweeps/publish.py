@@ -17,6 +17,7 @@ from pipeline.errors import first_line
 from sweeps import best, figures, report, study
 from sweeps.contracts import Record, Summary
 from sweeps.plan import Plan
+from sweeps.replicates import is_seed
 from sweeps.report import Standing
 from sweeps.space import describe
 from sweeps.view import span
@@ -47,7 +48,7 @@ def write(folder: Path, summary: Summary, opened: Study, plan: Plan) -> list[str
 
 def drawn(summary: Summary, opened: Study) -> Iterator[tuple[str, Figure]]:
     """(name, figure) of what says something about this study, each drawn when it is asked for."""
-    swept = [parameter.name for parameter in summary.parameters if parameter.name != "seed"]
+    swept = [parameter.name for parameter in summary.parameters if not is_seed(parameter.name)]
     if len(summary.directions) > 1:
         yield "pareto", figures.pareto(summary)
     yield "history", figures.history(summary)
@@ -107,6 +108,7 @@ def answer(summary: Summary, places: Sequence[Standing]) -> list[str]:
     if len(summary.objectives) > 1:
         return [_best_by(objective, summary) for objective in range(len(summary.objectives))]
     first, *others = places
+    others = [place for place in others if bool(place.lost) == bool(first.lost)]  # means over survivors flatter
     if not others:
         return [f"{report.sentence(summary, first)}."]
     gap = abs(first.mean - others[0].mean)
@@ -114,7 +116,8 @@ def answer(summary: Summary, places: Sequence[Standing]) -> list[str]:
     tie = "; but runs that differ in their seed alone differ by more" if gap < spread else ""
     following = f", {report.said(others[0].params)}" if len(others[0].params) == 1 else ""
     ahead = f"{report.number(gap)} ahead of the next{following}{tie}"
-    return [f"The best is {report.said(first.params)}: {summary.objectives[0]} {_spread(first)}, {ahead}."]
+    survived = report.seeds(first) if first.lost else ""
+    return [f"The best is {report.said(first.params)}: {summary.objectives[0]} {_spread(first)}{survived}, {ahead}."]
 
 
 def _best_by(objective: int, summary: Summary) -> str:
@@ -137,6 +140,11 @@ def _spread(place: Standing, objective: int = 0) -> str:
     return report.number(statistics.fmean(values)) + spread
 
 
+def _count(place: Standing) -> str:
+    count = len(place.records)
+    return f"{count} of {count + place.lost}" if place.lost else str(count)
+
+
 def _tiles(summary: Summary, places: Sequence[Standing]) -> list[tuple[str, str]]:
     """(value, what it is)."""
     states = [record.state for record in summary.trials]
@@ -149,7 +157,7 @@ def _tiles(summary: Summary, places: Sequence[Standing]) -> list[tuple[str, str]
 def _leader(rank: int, place: Standing) -> list[str]:
     objectives = range(len(place.records[0].values))
     reached = [_spread(place, objective) for objective in objectives]
-    return [str(rank), *reached, str(len(place.records)), report.said(place.params)]
+    return [str(rank), *reached, _count(place), report.said(place.params)]
 
 
 def _trial(record: Record, objectives: int) -> list[str]:

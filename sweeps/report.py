@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps import study
 from sweeps.contracts import Parameter, Record, Summary
 from sweeps.plan import Plan
+from sweeps.replicates import is_seed, replicates
 from sweeps.space import as_typed
 
 STATES = {
@@ -49,13 +50,14 @@ def summarize(opened: Study, run_ids: Mapping[int, str] | None = None) -> Summar
 
 def _record(trial: FrozenTrial, run_id: str | None) -> Record:
     attributes = trial.user_attrs
+    failed = trial.state.is_finished() and study.CAUSE in attributes  # though sweep.diverged=worst tells Optuna a value
     cause = f"{attributes[study.CAUSE]}: {attributes[study.MESSAGE]}" if study.CAUSE in attributes else None
     ended = trial.datetime_complete and trial.datetime_start
     return Record(
         number=trial.number,
-        state=STATES[trial.state],
+        state="failed" if failed else STATES[trial.state],
         params={name.lstrip("+_"): value for name, value in study.point(trial).items()},
-        values=tuple(trial.values) if trial.state == TrialState.COMPLETE else None,
+        values=tuple(trial.values) if trial.state == TrialState.COMPLETE and not failed else None,
         curve=dict(trial.intermediate_values) or None,
         seconds=(trial.datetime_complete - trial.datetime_start).total_seconds() if ended else None,
         cause=cause,
@@ -66,38 +68,44 @@ def _record(trial: FrozenTrial, run_id: str | None) -> Record:
 
 @dataclass(frozen=True)
 class Standing:
-    """A configuration's place: all its replicates, which differ in `seed` alone, count together."""
+    """A configuration's place: all its replicates, which differ in seeds alone, count together."""
 
     params: Mapping[str, Any]
-    records: tuple[Record, ...]
+    records: tuple[Record, ...]  # the complete ones
     mean: float
     std: float | None  # None for a single seed
+    lost: int  # replicates that were pruned or failed: a mean over the others flatters
 
 
 def standings(summary: Summary, objective: int = 0) -> list[Standing]:
-    """Complete configurations, best first; of equals the first."""
-    groups: dict[tuple, list[Record]] = {}
+    """Configurations with complete trials, best first, those that lost none before the others; of equals the first."""
     numbers = {record.number for record in summary.trials}
-    for record in summary.trials:
-        if record.values is not None and record.reuses not in numbers:
-            key = tuple(sorted((name, repr(value)) for name, value in record.params.items() if name != "seed"))
-            groups.setdefault(key, []).append(record)
-    places = [_standing(records, objective) for records in groups.values()]
-    return sorted(places, key=lambda each: each.mean, reverse=summary.directions[objective] == "maximize")
+    groups = replicates(record for record in summary.trials if record.reuses not in numbers)
+    places = [_standing(group, objective) for group in groups if any(record.values is not None for record in group)]
+    sign = -1 if summary.directions[objective] == "maximize" else 1
+    return sorted(places, key=lambda each: (each.lost > 0, sign * each.mean))
 
 
-def _standing(records: Sequence[Record], objective: int) -> Standing:
-    values = [record.values[objective] for record in records]
-    params = {name: value for name, value in records[0].params.items() if name != "seed"}
+def _standing(group: Sequence[Record], objective: int) -> Standing:
+    complete = tuple(record for record in group if record.values is not None)
+    values = [record.values[objective] for record in complete]
+    params = {name: value for name, value in complete[0].params.items() if not is_seed(name)}
     spread = statistics.stdev(values) if len(values) > 1 else None
-    return Standing(params, tuple(records), statistics.fmean(values), spread)
+    lost = sum(record.state in ("pruned", "failed") for record in group)
+    return Standing(params, complete, statistics.fmean(values), spread, lost)
 
 
 def sentence(summary: Summary, place: Standing, objective: int = 0) -> str:
     """A configuration and what it reached."""
-    spread = "" if place.std is None else f" ± {number(place.std)} ({len(place.records)} seeds)"
-    found = f"{summary.objectives[objective]} {number(place.mean)}{spread}"
+    spread = "" if place.std is None else f" ± {number(place.std)}"
+    found = f"{summary.objectives[objective]} {number(place.mean)}{spread}{seeds(place)}"
     return f"{found}  {said(place.params)}".rstrip()
+
+
+def seeds(place: Standing) -> str:
+    """How many a mean is over, in brackets; nothing for one of one."""
+    count = len(place.records)
+    return f" ({count} of {count + place.lost} seeds)" if place.lost else f" ({count} seeds)" if count > 1 else ""
 
 
 def number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Which trials of a study count: the finished, the trained, replicates over seeds, the best so far, the front."""
+"""Which trials of a study count: the finished, the trained, the best so far, the front."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -50,26 +50,6 @@ def used(name: str, trials: Iterable[Record]) -> list[Any]:
 
 def parameter_called(name: str, summary: Summary) -> Parameter:
     return next((one for one in summary.parameters if one.name == name), Parameter(name))
-
-
-def key(value: Any) -> tuple[str, Any]:
-    """What makes two values the same: 1 and 1.0 are, 1 and True are not. Lists have one too, and all can be sorted."""
-    return ("", float(value)) if is_number(value) else (type(value).__name__, repr(value))
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def replicates(trials: Iterable[Record], parameter: str | None) -> list[list[Record]]:
-    """Groups of trials that are equal in everything but the seed. A reused result is no further replicate."""
-    groups: dict[tuple, list[Record]] = {}
-    for trial in trials:
-        names = sorted(name for name in trial.params if name == parameter or name.split(".")[-1] != "seed")
-        group = groups.setdefault(tuple((name, key(trial.params[name])) for name in names), [])
-        if all(trial.reuses != other.number for other in group):
-            group.append(trial)
-    return list(groups.values())
 
 
 def best_so_far(values: Sequence[float], maximize: bool) -> list[float]:
