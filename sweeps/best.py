@@ -13,10 +13,8 @@ from optuna.study import Study
 
 from pipeline.config import NOT_TRAINED, trained
 from sweeps import study
-from sweeps.plan import Plan
+from sweeps.plan import SWEEPS_OWN, Plan
 from sweeps.space import as_typed, overrides
-
-SWEEPS_OWN = ("sweep", "executor", "sampler", "pruner")  # groups and keys that a single run has no use for
 
 
 @dataclass(frozen=True)
@@ -65,16 +63,16 @@ def _values_that_differ(then: Mapping[str, Any], now: Mapping[str, Any], prefix:
         if isinstance(value, Mapping) and isinstance(then.get(key), Mapping):
             yield from _values_that_differ(then[key], value, f"{name}.")
         elif key not in then or value != then[key]:
-            yield f"{'' if key in then else '++'}{name}={_typed(value)}"
+            yield f"{'' if key in then else '++'}{name}={typed(value)}"
     yield from (f"~{prefix}{key}" for key in then if key not in now)
 
 
-def _typed(value: Any) -> str:
+def typed(value: Any) -> str:
     """In Hydra's grammar."""
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_typed(each)}" for key, each in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{typed(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(map(_typed, value)) + "]"
+        return "[" + ",".join(map(typed, value)) + "]"
     if isinstance(value, str) and not re.fullmatch(r"[\w./-]+", value):
         return QuotedString(value, Quote.single).with_quotes()
     return as_typed(value)

@@ -1,7 +1,8 @@
 """What `python -m sweeps` does: everything here reads a study; only `promote` trains."""
 
-import json
+import hashlib
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from sweeps.sweep import places_of
 from sweeps.view import span
 
 STUDIES = "studies.db"
+MOST_ROWS = 15  # of trials on the screen
 
 
 def plan(overrides: Sequence[str]) -> None:
@@ -50,7 +52,8 @@ def plan(overrides: Sequence[str]) -> None:
         print(f"{len(places)} at a time: {', '.join(place.name for place in places)}", flush=True)
         if left:
             seconds, source = _seconds_of_a_trial(asked, config, places)
-            print(f"a trial takes about {span(seconds)} ({source}); all of them {span(seconds * left / len(places))}")
+            rounds = max(1, left / len(places))
+            print(f"a trial takes about {span(seconds)} ({source}); all of them {span(seconds * rounds)}")
 
 
 def status(url: str, name: str | None) -> None:
@@ -105,27 +108,19 @@ def promote(store: Path, url: str, name: str, seeds: int, train_val: bool, model
             raise PipelineError(f"sweep {name}: has no complete trial yet")
         if OmegaConf.select(asked.base, "dataset.split.test") == 0:
             raise PipelineError(f"sweep {name}: its data has no test split to look at (dataset.split.test=0)")
-        before = tracking.promoted(client, name)
-        if before and not again:
-            run = before[0]
-            raise PipelineError(
-                f"sweep {name}: was promoted before, by run {run.info.run_id} with test_accuracy "
-                f"{run.data.metrics.get('test_accuracy', float('nan')):.4f}; --again looks at the test split once more"
-            )
+        before = [] if again else tracking.promoted(client, name)
+        for run in before:
+            if tracking.is_registered(client, run):
+                raise PipelineError(
+                    f"sweep {name}: was promoted before, by run {run.info.run_id} with test_accuracy "
+                    f"{run.data.metrics['test_accuracy']:.4f}; --again looks at the test split once more"
+                )
         found = best.of(asked, opened, places[0].records[0].number)
         print(f"best: {reports.sentence(reports.summarize(opened), places[0])}", flush=True)
         first = places[0].records[0].params.get("seed", config.seed)
-        runs = []
-        for seed in range(first, first + seeds):
-            words = [line for line in found.overrides if not line.startswith("seed=")]
-            words += [
-                f"seed={seed}",
-                f"+tracking.tags.promotes={name}",
-                f"tracking.run_name={name} champion seed {seed}",
-            ]
-            words += ["train_on=train_val"] if train_val else []
-            _train(words)
-            runs.append(tracking.promoted(client, name)[0])
+        words = [line for line in found.overrides if not line.startswith(("seed=", "evaluate="))]
+        words += ["evaluate=test", *(["train_on=train_val"] if train_val else [])]
+        runs = [_champion(client, name, [*words, f"seed={seed}"], seed, before) for seed in range(first, first + seeds)]
         registered = model or asked.base.dataset.name
         version = tracking.register(client, config, runs[0], registered)
         accuracies = [run.data.metrics["test_accuracy"] for run in runs]
@@ -134,8 +129,20 @@ def promote(store: Path, url: str, name: str, seeds: int, train_val: bool, model
         print(f"registered:    models:/{registered}@champion (version {version}, run {runs[0].info.run_id})")
 
 
+def _champion(client: Any, name: str, words: list[str], seed: int, before: Sequence[Any]) -> Any:
+    """The run that these words train, or trained before `promote` was interrupted."""
+    from sweeps import tracking
+
+    digest = hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
+    if trained_before := [run for run in before if run.data.tags.get("promoted_as") == digest]:
+        return trained_before[0]
+    tags = [f"+tracking.tags.promotes={best.typed(name)}", f"+tracking.tags.promoted_as='{digest}'"]
+    _train([*words, *tags, f"tracking.run_name={best.typed(f'{name} champion seed {seed}')}"])
+    return tracking.promoted(client, name)[0]
+
+
 def _train(words: Sequence[str]) -> None:
-    print(f"python -m pipeline.train {' '.join(words)}", flush=True)
+    print(f"python -m pipeline.train {shlex.join(words)}", flush=True)
     environment = {key: value for key, value in os.environ.items() if key != "HYDRA_FULL_ERROR"}  # ours, for one line
     done = subprocess.run([sys.executable, "-m", "pipeline.train", *words], env=environment, check=False)
     if done.returncode:
@@ -162,14 +169,17 @@ def _existing(store: Path, url: str, name: str) -> Iterator[tuple[Plan, Study, D
     words = [*about["overrides"], f"hydra.sweeper.study_name='{name}'"]
     if storage.sqlite_file(url) is None:
         words.append(f"hydra.sweeper.storage='{url}'")
-    if not any(word.startswith("tracking.store=") for word in words) and store != Path("mlruns"):
-        words.append(f"tracking.store={store}")
+    if store != Path("mlruns"):  # wherever it was when the sweep began
+        words = [word for word in words if not word.startswith("tracking.store=")]
+        words.append(f"tracking.store={best.typed(str(store))}")
     with _composed(words) as (config, loader):
         asked = _plan(config, loader)
-        changed = study.differences(opened.user_attrs[study.BASE], json.loads(json.dumps(trained(asked.base))))
-        if changed:
-            raise PipelineError(f"sweep {name}: the configuration has changed since: {'; '.join(changed[:5])}")
+        _check_unchanged(opened, asked)
         yield asked, opened, config
+
+
+def _check_unchanged(opened: Study, asked: Plan) -> None:
+    study.check_unchanged(opened, asked.settings.directions, space.describe(asked.space), trained(asked.base))
 
 
 def _plan(config: DictConfig, loader: ConfigLoader) -> Plan:
@@ -196,8 +206,9 @@ def _done(asked: Plan) -> int:
     opened = storage.storage(url)
     if asked.name not in {each.study_name for each in opened.get_all_studies()}:
         return 0
-    summary = reports.summarize(study.existing(opened, asked.name))
-    return sum(record.state in ("complete", "pruned", "failed") for record in summary.trials)
+    found = study.existing(opened, asked.name)
+    _check_unchanged(found, asked)
+    return sum(record.state in ("complete", "pruned", "failed") for record in reports.summarize(found).trials)
 
 
 def _seconds_of_a_trial(asked: Plan, config: DictConfig, places: Sequence[slots.Slot]) -> tuple[float, str]:
@@ -230,7 +241,10 @@ def _probe(asked: Plan, place: slots.Slot) -> float:
 
 
 def _opened(url: str) -> BaseStorage:
-    """url as it was given: its password is an interpolation."""
+    """url as it was given: its password is an interpolation. Raises PipelineError where its file is not there."""
+    file = storage.sqlite_file(url)
+    if file is not None and not file.exists():
+        raise PipelineError(f"{file}: no such file; --storage names a database that a sweep has written")
     return storage.storage(storage.resolved(url))
 
 
@@ -241,12 +255,17 @@ def _driver(store: BaseStorage, url: str, name: str) -> str | None:
 
 def _show(store: BaseStorage, url: str, opened: Study) -> None:
     summary = reports.summarize(opened)
-    print(reports.ending(summary, _driver(store, url, summary.name)))
+    print(reports.ending(summary, None))
+    if who := _driver(store, url, summary.name):
+        print(who)
     console = _console()
     table = Table("trial", "state", *summary.objectives, "seconds", "parameters", box=None, header_style="dim")
-    for row in _rows(summary)[:15]:
+    rows = _rows(summary)
+    for row in rows[:MOST_ROWS]:
         table.add_row(*row)
     console.print(table)
+    if len(rows) > MOST_ROWS:
+        print(f"and {len(rows) - MOST_ROWS} more, all of them in the leaderboard of `python -m sweeps report`")
 
 
 def _console() -> Console:
@@ -256,8 +275,9 @@ def _console() -> Console:
 
 
 def _rows(summary: Summary) -> list[list[Any]]:
+    """What is in training first, then the best."""
     rows = []
-    for record in reports.ordered(summary):
+    for record in sorted(reports.ordered(summary), key=lambda record: record.state != "running"):
         values = [reports.number(value) for value in record.values] if record.values else [""] * len(summary.objectives)
         seconds = "" if record.seconds is None else f"{record.seconds:.0f}"
         rows.append([str(record.number), record.state, *values, seconds, reports.said(record.params)])

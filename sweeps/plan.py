@@ -18,6 +18,7 @@ from sweeps.settings import Settings
 from sweeps.space import Space
 
 DEFAULT_TRIALS = 20
+SWEEPS_OWN = ("sweep", "executor", "sampler", "pruner")  # groups and keys that a single run has no use for
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,11 @@ def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any]
     """What the configuration asks for, checked. Raises PipelineError, or Hydra's errors, for what cannot be."""
     asked = _with_names(settings.read(given), config)
     settings.check_objectives(asked)
+    settings.check_threshold(asked)
     of_trials = [word for word in arguments if not re.match(r"\+*sweep\.storage=", word)]  # no business of theirs
     swept = space.read(asked.params, of_trials)
+    if "objective" in config:
+        _check_is_of_trials(swept)
     compose = composer(loader, config)
     check = get_method(asked.check) if asked.check else lambda cfg: None
     for point in space.samples(swept):
@@ -88,11 +92,26 @@ def _with_names(asked: Settings, config: DictConfig) -> Settings:
     if "objective" not in config:
         return asked if asked.directions else replace(asked, directions=("minimize",))
     names = [config.objective] if isinstance(config.objective, str) else list(config.objective)
-    directions = asked.directions or tuple(
-        "maximize" if "accuracy" in name or name == "images_per_second" else "minimize" for name in names
-    )
+    directions = asked.directions or tuple(map(_direction, names))
     metric = asked.pruning_metric or names[0].removeprefix("best_")
+    has_pruner = asked.pruner.get("_target_") is not None and len(directions) == 1
+    if has_pruner and asked.pruning_metric and _direction(metric) != directions[0]:
+        raise PipelineError(
+            f"pruning_metric={metric}: must be one that is better where the objective is, to {directions[0]}; "
+            "a pruner would end the best trials"
+        )
     return replace(asked, directions=directions, pruning_metric=metric)
+
+
+def _direction(name: str) -> str:
+    return "maximize" if "accuracy" in name or name == "images_per_second" else "minimize"
+
+
+def _check_is_of_trials(swept: Space) -> None:
+    """Raises PipelineError where settings of the sweep itself are swept, which would make equal trials."""
+    for each in space.walk(swept):
+        if re.match(rf"\+*({'|'.join(SWEEPS_OWN)})\b", each.key):
+            raise PipelineError(f"{each.key}: takes one value, as all trials of a sweep share it")
 
 
 def _objectives(config: DictConfig, count: int) -> list[str]:

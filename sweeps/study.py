@@ -35,13 +35,19 @@ def open_study(
     """Create the study, or resume it. Raises PipelineError where space, base or directions are not what they were."""
     with one_line():
         study = optuna.create_study(storage=store, study_name=name, directions=list(directions), load_if_exists=True)
-        then = study.user_attrs
-        if SPACE not in then:
-            if study.get_trials(deepcopy=False):
-                raise PipelineError(f"study {study.study_name}: was made by another program; take another sweep.name")
+        if SPACE not in study.user_attrs and not study.get_trials(deepcopy=False):
             study.set_user_attr(BASE, dict(base))
             study.set_user_attr(SPACE, dict(space))
             return study
+    check_unchanged(study, directions, space, base)
+    return study
+
+
+def check_unchanged(study: Study, directions: Sequence[str], space: Mapping[str, Any], base: Mapping[str, Any]) -> None:
+    """Raises PipelineError where a study was begun with others, with what has changed."""
+    then = study.user_attrs
+    if SPACE not in then:
+        raise PipelineError(f"study {study.study_name}: was made by another program; take another sweep.name")
     was = {"direction": ", ".join(each.name.lower() for each in study.directions)}
     now = {"direction": ", ".join(directions)}
     changed = [
@@ -54,7 +60,6 @@ def open_study(
             f"sweep {study.study_name}: has changed since it began: {'; '.join(changed[:5])}"
             f"{f'; and {len(changed) - 5} more' if len(changed) > 5 else ''}. Put it back, or take another sweep.name"
         )
-    return study
 
 
 def differences(then: Any, now: Any, prefix: str = "") -> list[str]:
@@ -177,7 +182,13 @@ def take_over(study: Study, older: Study, space: Space) -> int:
 def enqueue(study: Study, points: Sequence[Mapping[str, Any]], space: Space) -> None:
     """Let these be tried first, those that weren't yet."""
     for point in points:
-        study.enqueue_trial(named(space, point), skip_if_exists=True)
+        study.enqueue_trial(_typed(named(space, point), space), skip_if_exists=True)
+
+
+def _typed(point: Mapping[str, Any], space: Space) -> dict[str, Any]:
+    """As a trial has its values: 1 is 1.0 where fractions are swept."""
+    known = {swept.name: swept.distribution for swept in walk(space)}
+    return {key: known[key].to_external_repr(known[key].to_internal_repr(value)) for key, value in point.items()}
 
 
 def check_enqueued(points: Sequence[Mapping[str, Any]], space: Space, is_grid: bool, n_trials: int) -> None:
@@ -192,7 +203,7 @@ def check_enqueued(points: Sequence[Mapping[str, Any]], space: Space, is_grid: b
                 raise PipelineError(f"enqueue: {key} is not swept; there are {', '.join(known)}")
             if not _holds(known[key], value):
                 raise PipelineError(f"enqueue: {key}={value}: must be one of {describe(space)[key]}")
-        if is_grid and point not in grid(space):
+        if is_grid and _typed(point, space) not in grid(space):
             raise PipelineError(f"enqueue: {dict(given)}: must give every parameter of the grid")
 
 

@@ -191,6 +191,10 @@ def promoted(client: "MlflowClient", name: str) -> list[Any]:
     return _runs(client, f"tags.promotes = '{name}' and attributes.status = 'FINISHED'")
 
 
+def is_registered(client: "MlflowClient", run: Any) -> bool:
+    return bool(client.search_model_versions(f"run_id = '{run.info.run_id}'"))
+
+
 def register(client: "MlflowClient", config: DictConfig, run: Any, name: str) -> str:
     """A run's model as the newest version of a registered one, with the alias champion. Returns the version."""
     from mlflow.exceptions import MlflowException
@@ -211,6 +215,7 @@ def seconds_of_runs(config: DictConfig, plan: Plan) -> list[float]:
     client, experiment_id = opened(config)
     base = plan.base
     query = f"tags.kind = 'run' and params.model = '{base.model.name}' and params.epochs = '{base.epochs}'"
+    query += " and tags.state = 'complete'"  # a pruned one is FINISHED as well
     found = client.search_runs([experiment_id], f"{query} and attributes.status = 'FINISHED'", max_results=50)
     return [(run.info.end_time - run.info.start_time) / 1000 for run in found]
 
@@ -265,9 +270,9 @@ def _in_hand(study: Study) -> set[str]:
 
 
 def child_runs(client: "MlflowClient", name: str) -> dict[int, str]:
-    """Trial's number -> id of its run."""
-    found = _runs(client, f"tags.kind = 'run' and tags.sweep = '{name}'")
-    return {int(run.data.tags["trial"]): run.info.run_id for run in found if "trial" in run.data.tags}
+    """Trial's number -> id of its latest run: an older study of this name may have been deleted."""
+    latest_first = _runs(client, f"tags.kind = 'run' and tags.sweep = '{name}'")
+    return {int(run.data.tags["trial"]): run.info.run_id for run in reversed(latest_first) if "trial" in run.data.tags}
 
 
 def _runs(client: "MlflowClient", query: str) -> list[Any]:

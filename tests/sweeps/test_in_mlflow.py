@@ -176,6 +176,7 @@ def test_plan_probes_where_nothing_was_measured_and_leaves_nothing(tmp_path: Pat
         (("promote", "nope"), "nope: no such sweep"),
         (("promote", "x", "--seeds", "0"), "--seeds 0: must be at least 1"),
         (("status", "--store", "elsewhere"), "elsewhere: has no sweeps"),
+        (("status", "--storage", "sqlite:///nowhere/typo.db"), "nowhere/typo.db: no such file"),
     ],
 )
 def test_what_is_not_there_is_said(finished: Finished, words: tuple[str, ...], line: str) -> None:
@@ -183,6 +184,18 @@ def test_what_is_not_there_is_said(finished: Finished, words: tuple[str, ...], l
     assert done.returncode == 1
     assert line in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_space_that_has_changed_is_said(finished: Finished) -> None:
+    name = "batch_size-softmax_regression-digits"
+    study = existing(storage(f"sqlite:///{finished.folder}/mlruns/studies.db"), name)
+    then = study.user_attrs["space"]
+    study.set_user_attr("space", then | {"dropout.rate": "0.1, 0.2"})
+    for words in (("report", name), ("promote", name), ("plan", *SWEEP)):
+        done = command(*words, cwd=finished.folder, module="sweeps")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "has changed since it began: swept dropout.rate was 0.1, 0.2, is (nothing)" in done.stderr
+    study.set_user_attr("space", then)
 
 
 def test_promote_looks_at_the_test_split_once_and_crowns_a_champion(finished: Finished) -> None:
@@ -202,6 +215,13 @@ def test_promote_looks_at_the_test_split_once_and_crowns_a_champion(finished: Fi
     second = command("promote", name, cwd=finished.folder, module="sweeps")
     assert second.returncode == 1
     assert f"was promoted before, by run {run.info.run_id} with test_accuracy" in second.stderr
+
+    finished.client.delete_registered_model("digits")  # as where it was interrupted after the first of two
+    resumed = command("promote", name, "--train-val", "--seeds", "2", cwd=finished.folder, module="sweeps")
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout.count("python -m pipeline.train") == 1
+    assert "(2 seeds)" in resumed.stdout
+    assert finished.client.get_model_version_by_alias("digits", "champion").run_id == run.info.run_id
 
 
 def test_a_pruned_trial_is_finished_and_says_so(tmp_path: Path) -> None:
