@@ -36,7 +36,10 @@ def known(trials: Sequence[FrozenTrial], plan: Plan, own: Collection[int]) -> Kn
         left=studies.budget_left(trials, plan.settings.n_trials),
         waiting=sum(trial.state == TrialState.WAITING for trial in trials),
         points=_points(trials, plan) if plan.is_grid else None,
-        finished=sum(trial.state.is_finished() and studies.RETRY_OF not in trial.user_attrs for trial in trials),
+        finished=sum(
+            trial.state.is_finished() and not {studies.RETRY_OF, studies.FROM} & trial.user_attrs.keys()
+            for trial in trials
+        ),
         failed=sum(counts_as_failure(trial.user_attrs.get(studies.CAUSE), plan) for trial in trials),
         trained={
             trial.user_attrs[studies.CONFIGURATION]: trial.number

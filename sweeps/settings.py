@@ -91,7 +91,10 @@ def _check(settings: Settings) -> None:
         (
             "enqueue",
             settings.enqueue,
-            all(isinstance(each, Mapping) for each in settings.enqueue),
+            all(
+                isinstance(each, Mapping) and not any(isinstance(value, Mapping | list) for value in each.values())
+                for each in settings.enqueue
+            ),
             "a list of points: [{batch_size: 64}]",
         ),
         ("params", settings.params, isinstance(settings.params, Mapping), "a mapping of keys to what is swept"),
@@ -123,6 +126,18 @@ def check_objectives(settings: Settings) -> None:
         raise PipelineError(f"diverged=worst: must be fail with {count} objectives")
     if "CmaEs" in (settings.sampler.get("_target_") or ""):
         raise PipelineError(f"sampler=CmaEsSampler: must be another one with {count} objectives, such as nsgaii")
+
+
+def check_threshold(settings: Settings) -> None:
+    """Raises PipelineError for a bound on the side where the best trials are."""
+    if not (settings.pruner.get("_target_") or "").endswith(".ThresholdPruner"):
+        return
+    wrong, right = ("lower", "upper") if settings.directions == ("minimize",) else ("upper", "lower")
+    if settings.pruner.get(wrong) is not None:
+        raise PipelineError(
+            f"pruner.{wrong}={settings.pruner[wrong]}: would end the best trials where the objective is to "
+            f"{settings.directions[0]}; give hydra.sweeper.pruner.{wrong}=null +hydra.sweeper.pruner.{right}=..."
+        )
 
 
 def _is_count(value: Any, least: int = 1) -> bool:

@@ -75,7 +75,9 @@ def visible_gpus(executor: Mapping[str, Any]) -> list[str]:
     """executor.gpus where it is stated, else what CUDA_VISIBLE_DEVICES allows, else what nvidia-smi finds."""
     stated = executor.get("gpus", "auto")
     if stated != "auto":
-        return [str(gpu) for gpu in stated or ()]
+        if not isinstance(stated, Sequence) or isinstance(stated, str):
+            raise PipelineError(f"executor.gpus={stated}: must be auto, or a list such as [0,1]; [] for none")
+        return [str(gpu) for gpu in stated]
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:
         return [gpu for gpu in allowed.split(",") if gpu.strip() not in ("", "-1")]

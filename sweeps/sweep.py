@@ -115,7 +115,8 @@ def conclude(plan: Plan, opened: Study, folder: Path, driver: Loop) -> None:
     summary = report.summarize(opened)
     places = report.standings(summary)
     if len(plan.settings.directions) > 1:
-        front = [{"params": each.params, "values": each.values} for each in opened.best_trials]
+        solutions = [each for each in opened.best_trials if study.REUSES not in each.user_attrs]
+        front = [{"params": each.params, "values": each.values} for each in solutions]
         found: dict[str, Any] = {"name": "optuna", "solutions": front}
     else:
         best_trial = study.trials(opened)[report.ordered(summary)[0].number] if places else None
@@ -134,6 +135,9 @@ def conclude(plan: Plan, opened: Study, folder: Path, driver: Loop) -> None:
 def open_study(plan: Plan, store: BaseStorage) -> Study:
     """The study, new or as it was left, with its sampler and pruner."""
     asked = plan.settings
+    if asked.warm_start == plan.name:
+        raise PipelineError(f"warm_start={plan.name}: must be another sweep than the one that is to know its trials")
+    older = study.existing(store, asked.warm_start) if asked.warm_start else None  # refused before there is a study
     opened = study.open_study(store, plan.name, asked.directions, space.describe(plan.space), trained(plan.base))
     with storage.one_line():
         opened.set_user_attr(study.ABOUT, plan.about)
@@ -142,8 +146,8 @@ def open_study(plan: Plan, store: BaseStorage) -> Study:
         opened.pruner = sampling.pruner(asked.pruner)
         if sampler is not None:
             opened.sampler = sampler
-        if asked.warm_start:
-            study.take_over(opened, study.existing(store, asked.warm_start), plan.space)
+        if older is not None:
+            study.take_over(opened, older, plan.space)
         study.enqueue(opened, asked.enqueue, plan.space)
     return opened
 

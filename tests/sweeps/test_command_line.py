@@ -86,6 +86,12 @@ def test_every_pruner_can_be_chosen(pruner: str) -> None:
     assert planned("model=cnn", "sweep=learning_rate", f"pruner={pruner}")
 
 
+def test_a_threshold_may_stand_above_a_loss() -> None:
+    bounds = ("hydra.sweeper.pruner.lower=null", "+hydra.sweeper.pruner.upper=2.5")
+    plan = planned("model=cnn", "sweep=learning_rate", "objective=val_loss", "pruner=threshold", *bounds)
+    assert plan.settings.directions == ("minimize",)
+
+
 def test_keys_and_groups_are_swept_from_the_command_line_alike() -> None:
     plan = planned(
         "sweep=custom", "optimizer.learning_rate=tag(log, interval(1e-4, 1e-1))", "batch_size=32,64", "model=cnn,mlp"
@@ -140,6 +146,14 @@ def test_the_name_tells_studies_of_different_models_and_data_apart() -> None:
         ("sweep=seeds train_on=train_val", "train_on=train_val: must be train in a sweep"),
         (f"sweep=learning_rate {TWO} sampler=cmaes", "sampler=CmaEsSampler: must be another one with 2 objectives"),
         (f"sweep=learning_rate {TWO} sweep.diverged=worst", "diverged=worst: must be fail with 2 objectives"),
+        (
+            "sweep=learning_rate pruner=median sweep.pruning_metric=val_loss",
+            "pruning_metric=val_loss: must be one that",
+        ),
+        ("sweep=learning_rate pruner=threshold objective=val_loss", "pruner.lower=0.3: would end the best trials"),
+        ("sweep=seeds executor.per_gpu=1,2", "executor.per_gpu: takes one value"),
+        ("sweep=seeds sweep.n_trials=2,4", "sweep.n_trials: takes one value"),
+        ("sweep=batch_size sweep.enqueue=[{batch_size:[16,32]}]", "must be a list of points"),
         ("sweep=nope", "sweep=nope: no such option; there are"),
         ("sweep=seeds sweep.name=a/b", "sweep.name=a/b: must be"),
         ("sweep=seeds sweep.shared=true", "sweep.shared=true: needs a study in PostgreSQL"),

@@ -137,3 +137,9 @@ def test_processes_draw_numbers_of_their_own(toy: Toy) -> None:
 def test_a_module_that_is_not_there_is_named(toy: Toy) -> None:
     done = toy.sweep("x=0.1", "+hydra.sweeper.executor.imports=[no_such]")
     assert "the worker could not start: ModuleNotFoundError: No module named 'no_such'" in done.stdout
+
+
+@pytest.mark.parametrize("gpus", [1, 0, "0,1"])
+def test_gpus_are_a_list(gpus: object) -> None:
+    with pytest.raises(PipelineError, match=rf"^executor\.gpus={gpus}: must be auto, or a list"):
+        visible_gpus({"gpus": gpus})

@@ -120,7 +120,8 @@ def test_out_of_memory_halves_the_slots(toy: Toy) -> None:
 
 
 def test_a_diverged_trial_may_count_as_the_worst_so_far(toy: Toy) -> None:
-    toy.sweep("x=0.1,0.9", "goes_wrong=null,diverged", "@diverged=worst", "@executor.slots=1")
+    done = toy.sweep("x=0.1,0.9", "goes_wrong=null,diverged", "@diverged=worst", "@executor.slots=1")
+    assert "2 complete, 2 failed of 4 trials" in done.stdout, "the worst is what the sampler is told"
     first, diverged, *_ = toy.study().trials
     assert (diverged.state.name, diverged.value) == ("COMPLETE", first.value)
     assert diverged.user_attrs["cause"] == "diverged"
@@ -155,6 +156,26 @@ def test_known_points_come_first_and_only_once(toy: Toy) -> None:
     toy.sweep(*arguments)
     assert [trial.params["x"] for trial in toy.study().trials][:2] == [0.3, 0.25]
     assert len(toy.study().trials) == 3
+
+
+def test_a_whole_number_among_fractions_is_the_same_point(toy: Toy) -> None:
+    toy.sweep("x=range(0.5,2.5,0.5)", "@enqueue=[{x:1}]", "@executor.slots=1")
+    assert [trial.params["x"] for trial in toy.study().trials] == [1, 0.5, 1.5, 2]
+    assert len(toy.events("start")) == 4
+
+
+def test_a_warm_start_from_nowhere_or_itself_leaves_no_study(toy: Toy) -> None:
+    assert "old: no such sweep" in toy.run("x=0.1,0.2", "@warm_start=old").stderr
+    assert "warm_start=toy: must be another sweep" in toy.run("x=0.1,0.2", "@warm_start=toy").stderr
+    toy.sweep("x=0.3,0.4")
+    assert toy.states() == {"COMPLETE": 2}
+
+
+def test_trials_of_an_older_study_do_not_hide_failures(toy: Toy) -> None:
+    toy.sweep("x=range(0,12)", "@study_name=old")
+    words = ("x=interval(0,50)", "goes_wrong=error", "@n_trials=20", "@max_failure_rate=0.5")
+    done = toy.run(*words, "@executor.slots=1", "@study_name=new", "@warm_start=old")
+    assert "ended, 5 of 5 trials failed" in done.stderr
 
 
 def test_a_study_can_start_from_an_older_one(toy: Toy) -> None:
