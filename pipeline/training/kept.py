@@ -139,7 +139,7 @@ def _shape(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> str:
 
 
 def _without_numbers(layer: keras.Layer) -> dict[str, Any]:
-    """A layer's settings but for those that are variables of what is compiled."""
+    """What is compiled of a layer: its settings but for those that are variables."""
     settings = layer.get_config()
     if drops_by_bytes(layer):
         settings.pop("rate")
@@ -148,4 +148,6 @@ def _without_numbers(layer: keras.Layer) -> dict[str, Any]:
         if is_of_weights and node and node["class_name"] in STRENGTHS:
             used = {key: bool(value) for key, value in node["config"].items()}
             settings[name] = [node["class_name"], used]
+    if hasattr(layer, "finalize_state"):  # which makes constants of what the layer has learned from the images
+        settings["learned"] = [variable.numpy().tolist() for variable in layer.variables]
     return settings

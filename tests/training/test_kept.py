@@ -1,6 +1,8 @@
 """A compiled network serves the next run of its shape, which then trains as in a new process."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -103,6 +105,24 @@ def test_a_number_that_is_no_variable_makes_another_network(number: str) -> None
     )
     first, second = (prepare(configuration(*SMALL, *before, f"{key}={value}"))[0] for value in values)
     assert first is not second
+
+
+def test_normalized_by_other_images_it_is_another_network(write_npz: Callable[..., Path]) -> None:
+    """Keras compiles the mean and the variance of a Normalization layer as constants."""
+    small = ("model=barcode_cnn", "model.layers.conv2=null", "model.layers.conv3=null", "epochs=1", "batch_size=32")
+    cfg = configuration("dataset=npz", f"dataset.path={write_npz()}", *small)
+    kept._kept.clear()
+    earlier, _ = fit(cfg)
+    assert fit(cfg)[0] is earlier
+
+    bright = np.random.default_rng(1).integers(200, 256, (60, 8, 8), dtype=np.uint8)
+    write_npz(x_train=bright)
+    model, found = fit(cfg)
+    kept._kept.clear()
+    fresh, expected = fit(cfg)
+    assert found.epochs == expected.epochs
+    images = bright[..., np.newaxis]
+    np.testing.assert_array_equal(network.predict(model, images), network.predict(fresh, images))
 
 
 def test_a_trial_in_a_warm_worker_has_the_curve_of_a_new_process(tmp_path) -> None:
