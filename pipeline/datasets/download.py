@@ -1,11 +1,13 @@
 """Datasets that their libraries download once and keep: Keras's in ~/.keras, scikit-learn's in ~/scikit_learn_data."""
 
+import math
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 
 from pipeline.contracts import Split
-from pipeline.datasets.files import npz
+from pipeline.datasets.files import npz, whole
 from pipeline.datasets.source import Source
 from pipeline.device import quiet_start
 from pipeline.errors import PipelineError, first_line
@@ -32,15 +34,28 @@ def fashion_mnist(path: str | None) -> Source:
 
 
 def openml(data_id: int) -> Source:
-    """A dataset of OpenML whose rows are square grey images with pixels 0 to 255, such as mnist_784 (554)."""
+    """A dataset of OpenML whose rows are square grey images, such as mnist_784 (554)."""
     from sklearn.datasets import fetch_openml
 
-    def load() -> tuple[np.ndarray, np.ndarray]:
-        return fetch_openml(data_id=data_id, return_X_y=True, as_frame=False, parser="auto", n_retries=0)
+    # scikit-learn makes categories of the labels, and fails where pandas 3 makes those numbers
+    plain = {"dtype": None, "quotechar": "'"}
 
-    pixels, labels = _downloaded(f"openml {data_id}", load)
-    side = round(pixels.shape[1] ** 0.5)
-    return Source(f"openml {data_id}", pixels.astype(np.uint8).reshape(-1, side, side), labels.astype(np.int64))
+    def load() -> tuple[np.ndarray, np.ndarray]:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "A network error occurred")  # each time that it tries again
+            return fetch_openml(
+                data_id=data_id, return_X_y=True, as_frame=False, parser="auto", n_retries=1, read_csv_kwargs=plain
+            )
+
+    rows, labels = _downloaded(f"openml {data_id}", load)
+    side = math.isqrt(rows.shape[1])
+    try:
+        images = whole(np.asarray(rows, np.float32)).reshape(len(rows), side, side)
+        return Source(f"openml {data_id}", images, np.asarray(labels, np.float64))
+    except (TypeError, ValueError) as error:
+        raise PipelineError(
+            f"openml {data_id}: must hold square grey images with the labels 0, 1, 2, ... ({first_line(error)})"
+        ) from error
 
 
 def _download(name: str, load_data: Callable) -> Source:

@@ -65,9 +65,12 @@ def _csv(path: str, shape: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray
             f"{path}: {pixels.shape[1]} pixels a row do not make an image of {'x'.join(map(str, shape))}; "
             "give dataset.shape=[height,width,channels]"
         )
-    if np.isfinite(pixels).all() and (pixels == np.rint(pixels)).all():
-        pixels = pixels.astype(np.int64)
-    return pixels.reshape(-1, *shape), labels
+    return whole(pixels).reshape(-1, *shape), labels
+
+
+def whole(pixels: np.ndarray) -> np.ndarray:
+    """As whole numbers, where they are."""
+    return pixels.astype(np.int64) if np.isfinite(pixels).all() and (pixels == np.rint(pixels)).all() else pixels
 
 
 def _is_number(text: str) -> bool:

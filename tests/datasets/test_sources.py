@@ -1,9 +1,15 @@
 """Each source of images, right and wrong."""
 
 import gzip
+import hashlib
+import json
 import struct
 from collections.abc import Callable
+from email.message import Message
+from io import BytesIO
 from pathlib import Path
+from urllib.request import Request
+from urllib.response import addinfourl
 
 import numpy as np
 import pytest
@@ -12,6 +18,8 @@ from PIL import Image
 
 from pipeline import datasets
 from pipeline.contracts import Dataset
+from pipeline.datasets.download import openml
+from pipeline.datasets.source import verify
 from pipeline.errors import PipelineError
 
 
@@ -58,7 +66,58 @@ def test_a_download_that_fails_is_one_line(name: str, tmp_path: Path, monkeypatc
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {name}")
     assert "the download failed" in done.stderr
+    assert "Connection refused" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+class TestOpenml:
+    def publish(
+        self, pixels: int, classes: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> np.ndarray:
+        """60 images on an OpenML of our own."""
+        images = np.random.default_rng(0).integers(0, 256, (60, pixels))
+        kinds = {f"pixel{n}": "numeric" for n in range(pixels)} | {"class": "nominal"}
+        header = [f"@ATTRIBUTE {name} {kind}" for name, kind in kinds.items()]
+        rows = [",".join(map(str, [*row, classes[n % len(classes)]])) for n, row in enumerate(images)]
+        data = "\n".join([*header, "@DATA", *rows]).encode()
+        flags = dict.fromkeys(("is_target", "is_ignore", "is_row_identifier"), "false")
+        features = [
+            {"name": name, "data_type": kind, "number_of_missing_values": "0", **flags} for name, kind in kinds.items()
+        ]
+        features[-1]["is_target"] = "true"
+        description = {"status": "active", "format": "ARFF", "url": "https://www.openml.org/data/v1/download/1"}
+        answers = {
+            "data/1": {"data_set_description": description | {"md5_checksum": hashlib.md5(data).hexdigest()}},
+            "features/1": {"data_features": {"feature": features}},
+            "qualities/1": {"data_qualities": {"quality": [{"name": "NumberOfInstances", "value": "60"}]}},
+        }
+
+        def answer(request: Request) -> addinfourl:
+            end = "/".join(request.full_url.split("/")[-2:])
+            content = json.dumps(answers[end]).encode() if end in answers else data
+            return addinfourl(BytesIO(content), Message(), request.full_url)
+
+        monkeypatch.setattr("sklearn.datasets._openml.urlopen", answer)
+        monkeypatch.setenv("SCIKIT_LEARN_DATA", str(folder))
+        return images
+
+    @pytest.mark.parametrize("classes", [("0", "1", "2"), ("'0'", "'1'", "'2'")], ids=["bare", "quoted"])
+    def test_square_images(self, classes: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        images = self.publish(9, classes, tmp_path, monkeypatch)
+        found = verify(openml(1), None)
+        np.testing.assert_array_equal(found.images, images.reshape(60, 3, 3, 1))
+        np.testing.assert_array_equal(found.labels, np.arange(60) % 3)
+        assert found.images.dtype == np.uint8
+
+    @pytest.mark.parametrize(
+        ("pixels", "classes", "reason"), [(5, ("0", "1"), "cannot reshape"), (4, ("iris", "rose"), "iris")]
+    )
+    def test_other_data_is_refused(
+        self, pixels: int, classes: tuple[str, ...], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.publish(pixels, classes, tmp_path, monkeypatch)
+        with pytest.raises(PipelineError, match=rf"^openml 1: must hold square grey images .*{reason}"):
+            openml(1)
 
 
 class TestNpz:
