@@ -24,7 +24,7 @@ AT_ONCE = 500  # images that a thread predicts at a time
 def build(cfg: DictConfig, dataset: Dataset) -> Pipeline:
     """Images or rows of raw pixels -> the dataset's scaling -> cfg.model.estimator. All of it is scikit-learn's own."""
     try:
-        estimator = instantiate(cfg.model.estimator)
+        estimator = instantiate(cfg.model.estimator, _convert_="all")
     except InstantiationException as error:
         raise PipelineError(f"model.estimator: {first_line(error)}") from error
     features = math.prod(dataset.image_shape)

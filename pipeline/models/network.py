@@ -81,7 +81,7 @@ def _layer(key: str, name: str, node: DictConfig, x: Any, suggested: Mapping[str
     try:
         accepted = inspect.signature(get_class(node._target_)).parameters
         settings = {k: v for k, v in suggested.items() if k not in node and (k in accepted or k == "dtype")}
-        return instantiate(node, name=name, **settings)(x)
+        return instantiate(node, name=name, _convert_="all", **settings)(x)
     except (InstantiationException, ImportError, TypeError, ValueError, AttributeError) as error:
         shape = "x".join(str(size) for size in x.shape[1:])
         settings = ", ".join(f"{k}={v}" for k, v in OmegaConf.to_container(node).items() if k != "_target_")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import skops.io
 from conftest import configuration
 from sklearn.preprocessing import StandardScaler
 
@@ -38,6 +39,16 @@ def test_a_setting_it_does_not_have_is_refused() -> None:
     cfg = configuration("model=sgd_classifier", "dataset=digits", "+model.estimator.neighbours=3")
     with pytest.raises(PipelineError, match=r"model.estimator: .*neighbours"):
         estimator.build(cfg, datasets.load(cfg.dataset))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_its_lists_are_lists_which_can_be_stored() -> None:
+    layers = "{_target_: sklearn.neural_network.MLPClassifier, hidden_layer_sizes: [20, 10], max_iter: 2}"
+    cfg = configuration("model=sgd_classifier", "dataset=digits", "~model.estimator", f"+model.estimator={layers}")
+    data = datasets.load(cfg.dataset)
+    model = estimator.build(cfg, data).fit(estimator.rows(data.val.images), data.val.labels)
+    assert model[-1].hidden_layer_sizes == [20, 10]
+    assert skops.io.dumps(model)
 
 
 def test_a_value_it_refuses_is_refused_before_a_run_begins() -> None:

@@ -104,6 +104,15 @@ def test_a_model_with_any_augmentation_can_be_read_back(name: str, tmp_path) -> 
     assert keras.saving.load_model(tmp_path / "model.keras", safe_mode=True).get_layer("dense2")
 
 
+def test_a_layers_lists_are_lists(tmp_path) -> None:
+    zoom = ("augmentation=handwriting", "augmentation.layers.zoom.height_factor=[-0.1,0.2]")
+    built = network.build(configuration("model=cnn", "model.layers.conv1.kernel_size=[3,5]", *zoom), dataset())
+    assert built.get_layer("conv1").kernel.shape == (3, 5, 1, 16)
+    built.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert list(again.get_layer("zoom").height_factor) == [-0.1, 0.2]
+
+
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_the_softmax_stays_in_float32(precision: str) -> None:
     keras.config.set_dtype_policy(precision)
