@@ -1,7 +1,8 @@
 """A person's own picture, brought to what a model was trained on: its paper, its ink, its size and place."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -94,12 +95,12 @@ def _drawn_on(images: np.ndarray, reach: float) -> dict[str, Any]:
 
 def check(path: str | Path) -> None:
     """Raises PipelineError where the file isn't a picture that can be read to its end."""
-    _read(Path(path))
+    read(Path(path))
 
 
 def prepare(path: str | Path, seen: Mapping[str, Any]) -> Prepared:
     """The picture as the model that `seen` describes wants it. Raises PipelineError where there is no ink in it."""
-    picture, steps = _read(Path(path))
+    picture, steps = read(Path(path))
     shown = picture.copy()
     shown.thumbnail((LONGEST_SHOWN, LONGEST_SHOWN))
     if seen["background"] is None:
@@ -111,8 +112,25 @@ def prepare(path: str | Path, seen: Mapping[str, Any]) -> Prepared:
     return Prepared(np.asarray(shown), values, (*steps, *more))
 
 
-def _read(path: Path) -> tuple[Image.Image, list[str]]:
-    """The picture upright, as 8-bit RGB, and what that took."""
+def read(path: Path) -> tuple[Image.Image, list[str]]:
+    """The picture upright, as 8-bit RGB, and what that took. Raises PipelineError where it can't be."""
+    with opened(path) as picture:
+        picture.load()
+        turned = picture.getexif().get(0x0112, 1) != 1  # orientation
+        picture = ImageOps.exif_transpose(picture)
+        if picture.mode.startswith("I"):  # 16 bits a pixel, or room for them
+            values = np.asarray(picture)
+            values = values // 257 if values.max() > 255 else values
+            picture = Image.fromarray(values.clip(0, 255).astype(np.uint8))
+        if picture.mode == "F":
+            raise PipelineError(f"{path}: has fractions for pixels; save it with 8 bits a channel")
+        opaque, steps = _opaque(picture)
+    return opaque, ["turned upright"] * turned + steps
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """The picture, of which no more than the header is read. Raises PipelineError where it isn't a whole one."""
     if path.is_dir():
         raise PipelineError(f"{path}: is a folder; name the pictures themselves")
     if not path.exists():
@@ -120,24 +138,14 @@ def _read(path: Path) -> tuple[Image.Image, list[str]]:
     if path.stat().st_size == 0:
         raise PipelineError(f"{path}: is empty")
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as opened:
-            opened.load()
-            turned = opened.getexif().get(0x0112, 1) != 1  # orientation
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I"):  # 16 bits a pixel, or room for them
-                values = np.asarray(picture)
-                values = values // 257 if values.max() > 255 else values
-                picture = Image.fromarray(values.clip(0, 255).astype(np.uint8))
-            if picture.mode == "F":
-                raise PipelineError(f"{path}: has fractions for pixels; save it with 8 bits a channel")
-            opaque, steps = _opaque(picture)
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+            yield picture
     except UnidentifiedImageError:
         raise PipelineError(f"{path}: is not a picture of a known kind; save it as PNG or JPEG") from None
     except Image.DecompressionBombError:
         raise PipelineError(f"{path}: has too many pixels; save it smaller") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise PipelineError(f"{path}: is not a whole picture ({error})") from error
-    return opaque, ["turned upright"] * turned + steps
 
 
 def _opaque(picture: Image.Image) -> tuple[Image.Image, list[str]]:

@@ -16,9 +16,10 @@ import pytest
 from conftest import command, configuration
 from PIL import Image
 
-from pipeline import datasets
+from pipeline import datasets, pictures
 from pipeline.contracts import Dataset
 from pipeline.datasets.download import openml
+from pipeline.datasets.image_folder import image_folder
 from pipeline.datasets.source import verify
 from pipeline.errors import PipelineError
 
@@ -356,12 +357,12 @@ class TestImageFolder:
     def test_wrong_folders_are_refused(self, tmp_path: Path) -> None:
         path = self.write(tmp_path)
         broken = tmp_path / "dog" / "3.png"
-        whole = broken.read_bytes()
-        broken.write_bytes(whole[: len(whole) // 2])
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 100), dtype=np.uint8)).save(broken)
+        broken.write_bytes(broken.read_bytes()[:3000])
         with pytest.raises(PipelineError, match=r"dog/3.png: is not a whole picture"):
             load("dataset=image_folder", path)
         broken.write_text("not a picture")
-        with pytest.raises(PipelineError, match=r"dog/3.png: is not a whole picture"):
+        with pytest.raises(PipelineError, match=r"dog/3.png: is not a picture of a known kind"):
             load("dataset=image_folder", path)
         Image.fromarray(np.full((6, 10), 3000, np.uint16)).save(broken)
         with pytest.raises(PipelineError, match=r"dog/3.png: has more than 8 bits a channel"):
@@ -374,5 +375,37 @@ class TestImageFolder:
         with pytest.raises(PipelineError, match=r"cat: has 0 sub-folders; needs one per class, at least 2"):
             load("dataset=image_folder", f"dataset.path={tmp_path / 'cat'}")
         (tmp_path / "empty").mkdir()
-        with pytest.raises(PipelineError, match=r"empty: holds no PNG or JPEG picture"):
+        with pytest.raises(PipelineError, match=r"empty: holds no picture"):
             load("dataset=image_folder", path)
+        (tmp_path / "empty" / "inner").mkdir()
+        with pytest.raises(PipelineError, match=r"empty/inner: is a folder; a class's pictures lie in its folder"):
+            load("dataset=image_folder", path)
+
+    def test_no_file_is_left_out_unsaid(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path)
+        for suffix in ("bmp", "webp", "gif", "TIFF"):
+            Image.new("L", (10, 6)).save(tmp_path / "dog" / f"other.{suffix}")
+        for name in (".DS_Store", "Thumbs.db"):
+            (tmp_path / "dog" / name).write_text("of the system's")
+        data = load("dataset=image_folder", path, "dataset.channels=1")
+        assert sum(len(split) for split in (data.train, data.val, data.test)) == 24
+        (tmp_path / "dog" / "photo.heic").write_bytes(b"ftypheic")
+        with pytest.raises(PipelineError, match=r"photo.heic: is not a picture of a known kind; save it as PNG"):
+            load("dataset=image_folder", path)
+
+    @pytest.mark.parametrize("drawn", ["turned", "black on nothing", "white on nothing"])
+    def test_a_picture_is_what_predict_makes_of_it(self, drawn: str, tmp_path: Path) -> None:
+        path = self.write(tmp_path, "RGB", size=(6, 10))
+        pixels = np.random.default_rng(0).integers(0, 256, (6, 10, 3), dtype=np.uint8)
+        exif = Image.Exif()
+        if drawn == "turned":
+            exif[0x0112] = 6
+        else:
+            ink = np.full((10, 6, 3), 0 if drawn.startswith("black") else 255, np.uint8)
+            pixels = np.concatenate([ink, 255 * (np.arange(60) % 7 == 0).astype(np.uint8).reshape(10, 6, 1)], axis=2)
+        first = tmp_path / "cat" / "0.png"
+        Image.fromarray(pixels).save(first, exif=exif)
+        source = image_folder(path.partition("=")[2])
+        seen = {"shape": [10, 6, 3], "dtype": "uint8", "lowest": 0, "highest": 255, "background": None}
+        np.testing.assert_array_equal(source.images[0], pictures.prepare(first, seen).pixels)
+        assert source.images[0].std() > 50
