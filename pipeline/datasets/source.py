@@ -23,11 +23,18 @@ class Source:
 def verify(source: Source, class_names: Sequence[str] | None) -> Source:
     """The source with images as (n, height, width, channels), labels as int64 and a name for every class.
 
-    Raises PipelineError for arrays of the wrong shape or type, NaN or infinite pixels, and labels that skip a class or
-    exceed the classes.
+    Raises PipelineError for arrays of the wrong shape or type, NaN or infinite pixels, labels that skip a class or
+    exceed the classes, and class_names that give a class the source's name for another.
     """
     where = source.where
     names = tuple(str(name) for name in class_names) if class_names is not None else source.class_names
+    own = source.class_names or ()
+    for before, name in zip(own, names or (), strict=False):
+        if name != before and name in own:
+            raise PipelineError(
+                f"dataset.class_names: {before} can't be named {name}, as another class of {where} is; "
+                f"in their order, they are {', '.join(own)}"
+            )
     images, labels = _checked(source.images, source.labels, where)
     known = np.unique(labels)
     classes = len(names) if names is not None else int(known[-1]) + 1

@@ -409,3 +409,10 @@ class TestImageFolder:
         seen = {"shape": [10, 6, 3], "dtype": "uint8", "lowest": 0, "highest": 255, "background": None}
         np.testing.assert_array_equal(source.images[0], pictures.prepare(first, seen).pixels)
         assert source.images[0].std() > 50
+
+    def test_names_that_other_folders_have_are_refused(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path)
+        assert load("dataset=image_folder", path, "dataset.class_names=[Katze,Hund]").class_names == ("Katze", "Hund")
+        for names in ("dog,cat", "dog,wolf"):
+            with pytest.raises(PipelineError, match=r"dataset.class_names: cat can't be named dog, .* are cat, dog"):
+                load("dataset=image_folder", path, f"dataset.class_names=[{names}]")
