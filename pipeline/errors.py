@@ -37,7 +37,8 @@ MENDABLE = (PipelineError, HydraException, OmegaConfBaseException, OSError)
 
 def first_line(error: BaseException) -> str:
     """The first line that says something of what was raised first, without Keras's bold type."""
-    while error.__cause__ is not None:
+    # joblib's and multiprocessing's _RemoteTraceback is no error, but another process's traceback as text
+    while error.__cause__ is not None and not type(error.__cause__).__name__.endswith("RemoteTraceback"):
         error = error.__cause__
     lines = [line.strip() for line in re.sub(r"\x1b\[[\d;]*m", "", str(error)).splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith("Exception encountered when calling")]

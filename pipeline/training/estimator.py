@@ -42,11 +42,13 @@ def fit(model: Pipeline, dataset: Dataset, cfg: DictConfig, observers: Sequence[
         # threads share the images and end with the process; the heavy parts let go of Python's lock
         with parallel_config("threading"), waiting(f"fitting {cfg.model.name} to {len(fitted):,} images"):
             model.fit(rows(fitted.images), fitted.labels)
+        seconds = time.perf_counter() - started
+        predicted = [predict(model, part.images) for part in (measured, dataset.val)]
     except (ValueError, TypeError) as error:
         raise PipelineError(f"model={cfg.model.name}: {first_line(error)}") from error
-    seconds = time.perf_counter() - started
     train, val = (
-        evaluate(part.labels, predict(model, part.images), dataset.class_names) for part in (measured, dataset.val)
+        evaluate(part.labels, probabilities, dataset.class_names)
+        for part, probabilities in zip((measured, dataset.val), predicted, strict=True)
     )
     metrics = {
         "train_loss": train.loss,

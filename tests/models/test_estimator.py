@@ -58,6 +58,20 @@ def test_a_value_it_refuses_is_refused_before_a_run_begins() -> None:
         prepare(estimator.build(cfg, data), data, cfg)
 
 
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ("linear_svc model.estimator.estimator.C=-1", "The 'C' parameter of LinearSVC must be"),  # raised in a worker
+        ("knn model.estimator.n_neighbors=2000", "Expected n_neighbors <= n_samples_fit"),  # when it predicts
+    ],
+)
+def test_a_value_that_it_refuses_later_is_one_line_too(setting: str, line: str) -> None:
+    cfg = configuration("dataset=digits", *f"model={setting}".split())
+    data = datasets.load(cfg.dataset)
+    with pytest.raises(PipelineError, match=f"^model={cfg.model.name}: {line}"):
+        fit(estimator.build(cfg, data), data, cfg, [])
+
+
 @pytest.mark.parametrize("name", ["linear_svc", "random_forest", "svc_rbf", "knn"])
 def test_predicting_in_blocks_on_all_cores_is_predicting(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimator, "AT_ONCE", 64)
