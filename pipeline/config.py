@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from operator import eq
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from pipeline import passwords
-from pipeline.errors import PipelineError
+from pipeline.errors import CONF, PipelineError
 
 
 class Rule(NamedTuple):
@@ -61,14 +62,23 @@ def _is_objective(value: Any) -> bool:
     return bool(names) and all(name in OBJECTIVES for name in names)
 
 
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, DictConfig)
+
+
+def _is_seed(value: Any) -> bool:
+    return _is_count(value, 0) and value < 2**32
+
+
 def _is_uri(value: Any) -> bool:
     return value is None or "://" in str(value)
 
 
-CONF = Path(__file__).parents[1] / "conf"
 GROUPS = ("dataset", "model", "dropout", "regularizer", "optimizer", "schedule", "augmentation", "tracking")
 COUNT = "a whole number of at least 1"
 NOT_NEGATIVE = "a number of at least 0"
+SEED = "a whole number of at least 0, below 2**32"
+INSIDE = "a mapping; values go to the keys in it: "
 
 NAME = "a name of letters, digits, _ . and - alone"
 
@@ -78,9 +88,15 @@ OBJECTIVES = (
 )
 
 ALWAYS = (
+    Rule("early_stopping", _is_mapping, f"{INSIDE}early_stopping.patience=..."),
+    Rule("dataset.split", _is_mapping, f"{INSIDE}dataset.split.val=..., dataset.split.test=..."),
+    *(
+        Rule(f"tracking.{key}", lambda v: v is None or _is_mapping(v), f"{INSIDE}+tracking.{key}.mine=...")
+        for key in ("tags", "params")
+    ),
     Rule("model.name", _is_name, NAME),
     Rule("optimizer.name", _is_name, NAME),
-    Rule("seed", lambda v: _is_count(v, 0) and v < 2**32, "a whole number of at least 0, below 2**32"),
+    Rule("seed", _is_seed, SEED),
     Rule("device", lambda v: bool(re.fullmatch(r"auto|cpu|gpu:\d+", str(v))), "auto, cpu or gpu:0, gpu:1, ..."),
     Rule(
         "precision",
@@ -111,7 +127,11 @@ ALWAYS = (
     Rule("train_on", lambda v: v in ("train", "train_val"), "train or train_val"),
     Rule("observers", lambda v: isinstance(v, ListConfig), "a list of _target_ nodes"),
     Rule("tracking.store", lambda v: isinstance(v, str) and v != "", "a folder"),
-    Rule("tracking.id_file", lambda v: v is None or (isinstance(v, str) and v != ""), "null or a file"),
+    Rule(
+        "tracking.id_file",
+        lambda v: v is None or (isinstance(v, str) and v != "" and not Path(v).is_dir()),
+        "null or a file, not a folder",
+    ),
     Rule("dataset.name", lambda v: isinstance(v, str) and v != "", "a name for the experiment in MLflow"),
     Rule("dataset.class_names", lambda v: v is None or isinstance(v, ListConfig), "null or a list: [cat,dog]"),
     Rule("dataset.shape", lambda v: v is None or _is_sizes(v, 3), "null or [height,width,channels]"),
@@ -124,7 +144,7 @@ ALWAYS = (
         "a number of images, a share above 0 and below 1, 0 for none, or null for the source's own test split",
     ),
     Rule("dataset.split.stratify", lambda v: isinstance(v, bool), "true or false"),
-    Rule("dataset.split.seed", lambda v: v is None or _is_count(v, 0), "a whole number of at least 0, or null"),
+    Rule("dataset.split.seed", lambda v: v is None or _is_seed(v), f"{SEED}, or null"),
     Rule(
         "dataset.scaling",
         lambda v: v in ("auto", "none") or (_is_number(v) and v > 0),
@@ -149,9 +169,11 @@ FAMILIES = {
         Rule("batch_size", _is_count, COUNT),
         Rule("epochs", _is_count, COUNT),
         Rule("repeat", _is_count, COUNT),
-        Rule("model.layers", lambda v: isinstance(v, DictConfig), "a mapping of names to layers"),
+        Rule("model.layers", _is_mapping, "a mapping of names to layers"),
+        Rule("augmentation.layers", _is_mapping, "a mapping of names to layers"),
         Rule("model.output", _is_layer, "a layer: a mapping with a _target_"),
         Rule("optimizer.name", lambda v: v != "none", "one that trains a network: adam, adamw, nesterov, rmsprop, sgd"),
+        Rule("model.fit_limit", partial(eq, None), "left out: a network takes all images; or give dataset.limit=..."),
     ),
     "estimator": (
         Rule("model.fit_limit", lambda v: v is None or _is_count(v), f"{COUNT}, or null"),
@@ -179,6 +201,7 @@ FAMILIES = {
 
 
 PATHS = ("path", "test_path")  # of a dataset's files: what lies there counts, not where
+LOCAL = ("pipeline.datasets.files.", "pipeline.datasets.image_folder.")  # sources that have nothing without a path
 NOT_TRAINED = ("hydra", "sweep", "executor", "tracking", "observers", "figures")  # what a result does not depend on
 
 
@@ -216,7 +239,7 @@ def check(cfg: DictConfig) -> None:
     passwords.refuse("tracking.uri", OmegaConf.select(cfg, "tracking.uri"))
     if cfg.model.family not in FAMILIES:
         raise PipelineError(f"model.family={cfg.model.family}: must be one of {', '.join(FAMILIES)}")
-    _hold(cfg, (*ALWAYS, *_settings(cfg), *FAMILIES[cfg.model.family], *_layers(cfg)))
+    _hold(cfg, chain(ALWAYS, _files(cfg), _settings(cfg), FAMILIES[cfg.model.family], _layers(cfg)))
     check_figures(cfg)
     for key in PATHS:
         path = cfg.dataset.get(key)
@@ -228,13 +251,18 @@ def check(cfg: DictConfig) -> None:
 
 def check_figures(cfg: DictConfig) -> None:
     """Raises PipelineError for a value of a figure that can't be."""
-    rules = (
-        Rule(f"figures.{name}.{key}", *FIGURES[key])
-        for name, node in cfg.figures.items()
-        for key in node
-        if key in FIGURES
-    )
-    _hold(cfg, rules)
+    _hold(cfg, _figures(cfg))
+
+
+def _figures(cfg: DictConfig) -> Iterator[Rule]:
+    for name, node in cfg.figures.items():
+        if _is_mapping(node):
+            yield from (Rule(f"figures.{name}.{key}", *FIGURES[key]) for key in node if key in FIGURES)
+        else:
+            file = CONF / "figures" / f"{name}.yaml"
+            keys = OmegaConf.load(file)[name].keys() - {"_target_"} if file.exists() else ()
+            named = ", ".join(f"figures.{name}.{key}=..." for key in sorted(keys))
+            yield Rule(f"figures.{name}", _is_mapping, f"{INSIDE}{named}" if named else "left out: it has no settings")
 
 
 def _hold(cfg: DictConfig, rules: Iterable[Rule]) -> None:
@@ -258,13 +286,25 @@ def _settings(cfg: DictConfig) -> Iterator[Rule]:
                 yield Rule(f"{group}.{key}", _is_setting, "a number, true or false")
 
 
+def _files(cfg: DictConfig) -> Iterator[Rule]:
+    """Null is a download's own place, or no second file."""
+    local = str(OmegaConf.select(cfg, "dataset.source._target_")).startswith(LOCAL)
+    for key in filter(cfg.dataset.__contains__, PATHS):
+        if cfg.dataset[key] is not None or (key == "path" and local):
+            right = "a file or folder; where its name is a number, ./2024"
+            yield Rule(f"dataset.{key}", lambda v: isinstance(v, str) and v != "", right)
+
+
 def _layers(cfg: DictConfig) -> Iterator[Rule]:
-    for group in ("model", "augmentation"):
-        for name in cfg[group].get("layers") or ():
+    taken = dict.fromkeys(("pixels", "scaling", "output"), "every model")
+    for group in ("augmentation", "model"):
+        layers = cfg[group].get("layers") or {}
+        for name in layers:
             key = f"{group}.layers.{name}"
             yield Rule(key, lambda v: v is None or _is_layer(v), "a layer, which is a mapping with a _target_, or null")
-            if name in ("pixels", "scaling", "output"):
-                yield Rule(key, lambda v: v is None, "called something else: every model has a layer of this name")
+            if name in taken:
+                yield Rule(key, lambda v: v is None, f"called something else: {taken[name]} has a layer of this name")
+        taken |= {name: f"{group}={cfg[group].name}" for name, layer in layers.items() if layer is not None}
 
 
 def _check_across(cfg: DictConfig) -> None:

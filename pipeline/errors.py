@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from shlex import quote
 
 from hydra import initialize_config_dir
 from hydra._internal.utils import get_args_parser
@@ -16,6 +17,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from hydra.types import RunMode
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+CONF = Path(__file__).parents[1] / "conf"
 GROUP_TAKES_NAMES = "Config group override must be"  # Hydra's ValueError for dropout=0.3
 SEVERAL_VALUES = "Ambiguous value for argument"  # its for batch_size=32,64 outside of a sweep
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -54,13 +56,18 @@ def explain(error: Exception) -> str:
     """One line for an error of Hydra's, OmegaConf's or the operating system's."""
     if isinstance(error, PipelineError):
         return str(error)
-    if isinstance(error, MissingConfigException) and error.options is not None:
+    if isinstance(error, MissingConfigException):
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        return f"{group}={option}: no such option; {_closest(option, list(error.options))}"
+        if options := error.options or _options(group):  # Hydra has none for one of a list
+            return f"{group}={option}: no such option; {_closest(option, list(options))}"
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         return f"{error.filename or 'input/output'}: {error.strerror or error}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: cannot be read; write key=value, with quotes around what the shell would change"
+        key, equals, value = error.override.partition("=")
+        inside = value.replace('"', r"\"")
+        example = quote(f'{key}="{inside}"')  # the shell takes the outer ones away
+        quoted = f", with a text in two pairs of quotes: {example}" if equals else ""
+        return f"{error.override}: cannot be read; write key=value{quoted}"
     if str(error).startswith(SEVERAL_VALUES):
         hidden = _hidden_by_several_values()
         if hidden is not None:
@@ -68,6 +75,10 @@ def explain(error: Exception) -> str:
         argument = str(error).partition("'")[2].partition("'")[0]
         return f"{argument}: several values are a sweep; add sweep=custom, or quote the value"
     if str(error).startswith(GROUP_TAKES_NAMES):
+        for word in sys.argv[1:]:
+            group, _, value = word.partition("=")
+            if value in ("null", "true", "false") and (options := _options(group)):
+                return f"{word}: no such option; {_closest(value, options)}"
         given = [word for word in sys.argv[1:] if re.fullmatch(r"\w+=[-+.\de]+", word)]
         named = f"{', '.join(given)}: " if given else ""
         return f"{named}a group takes the name of one of its options; a number goes to a key in it (dropout.rate=0.3)"
@@ -84,12 +95,16 @@ def _hidden_by_several_values() -> Exception | None:
     if not any(word.startswith("sweep=") for word in given):
         return None
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         try:
             GlobalHydra.instance().hydra.compose_config("config", given, run_mode=RunMode.MULTIRUN)
         except Exception as error:
             return error
     return None
+
+
+def _options(group: str) -> list[str]:
+    return [file.stem for file in (CONF / group).glob("*.yaml")] if group else []
 
 
 def _closest(word: str, options: list[str]) -> str:

@@ -105,6 +105,38 @@ REFUSED = [
     ("repeat=0", "repeat=0: must be a whole number of at least 1"),
     ("model=knn model.fit_limit=0", "model.fit_limit=0: must be a whole number of at least 1, or null"),
     ("figures=curvs", "figures=curvs: no such option; did you mean curves?"),
+    ("figures=[curves,barcode]", "figures=barcode: no such option; did you mean barcodes?"),
+    (
+        "figures.mistakes=20",
+        "figures.mistakes=20: must be a mapping; values go to the keys in it: figures.mistakes.count=",
+    ),
+    (
+        "figures.kernels=conv1",
+        "figures.kernels=conv1: must be a mapping; values go to the keys in it: figures.kernels.layers=",
+    ),
+    ("figures.curves=null", "figures.curves=null: must be left out: it has no settings"),
+    ("schedule=null", "schedule=null: no such option; there are constant, cosine, exponential, one_cycle"),
+    ("early_stopping=5", "early_stopping=5: must be a mapping; values go to the keys in it: early_stopping.patience="),
+    ("dataset.split=0.2", "dataset.split=0.2: must be a mapping; values go to the keys in it: dataset.split.val="),
+    (
+        "dataset.split.seed=5000000000",
+        "dataset.split.seed=5000000000: must be a whole number of at least 0, below 2**32",
+    ),
+    ("tracking.tags=abc", "tracking.tags=abc: must be a mapping; values go to the keys in it: +tracking.tags.mine="),
+    ("tracking.params=abc", "tracking.params=abc: must be a mapping"),
+    ("tracking.id_file=.", "tracking.id_file=.: must be null or a file, not a folder"),
+    ("+model.fit_limit=100", "model.fit_limit=100: must be left out: a network takes all images"),
+    ("model.layers=5", "model.layers=5: must be a mapping"),
+    (
+        "+model.layers.zoom={_target_:a} augmentation=handwriting",
+        "something else: augmentation=handwriting has a layer",
+    ),
+    (
+        "dataset=image_folder dataset.path=2024",
+        "dataset.path=2024: must be a file or folder; where its name is a number",
+    ),
+    ("dataset=image_folder dataset.path=null", "dataset.path=null: must be a file or folder"),
+    ("dataset.path=a(1).csv", "write key=value, with a text in two pairs of quotes: 'dataset.path=\"a(1).csv\"'"),
 ]
 
 
