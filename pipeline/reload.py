@@ -50,6 +50,9 @@ def reload(stored: "StoredRun", here: Path, paths: Mapping[str, str]) -> "Finish
 def find_files(cfg: DictConfig, here: Path, paths: Mapping[str, str]) -> None:
     """Put into a stored configuration where the data is now. Raises PipelineError where it isn't there."""
     for key in PATHS:
+        if key not in cfg.dataset and f"dataset.{key}" in paths:
+            given = f"dataset.{key}={paths[f'dataset.{key}']}"
+            raise PipelineError(f"{given}: must be left out: the run's dataset, {cfg.dataset.name}, has no such key")
         if (path := paths.get(f"dataset.{key}", cfg.dataset.get(key))) is not None:
             if not (here / Path(path).expanduser()).exists():
                 raise PipelineError(f"dataset.{key}={path}: no such file or folder now; give dataset.{key}=...")

@@ -126,6 +126,7 @@ def test_explain_draws_into_a_folder_the_digits_and_layers_that_are_asked_for(
         (("figures=curvs",), "error: figures=curvs: no such option; did you mean curves?"),
         (("figures.samples.per_class=0",), "error: figures.samples.per_class=0: must be a whole number of at least 1"),
         (("figures.kernels.layers=conv1",), "error: figures.kernels.layers=conv1: must be null or a list: [a,b]"),
+        (("figures.mistakes=20",), "error: figures.mistakes=20: must be a mapping; values go to the keys in it: "),
         (("figuresx=1",), "error: figuresx=1: the run is what it is"),
         (("epochs=3",), "error: epochs=3: the run is what it is; what can be given is figures=..., dataset.path=..."),
         (("figures.curves.color=red",), "error: figures.curves.color: no such key"),
@@ -137,6 +138,12 @@ def test_what_explain_cannot_do_is_one_line(words: tuple[str, ...], line: str, k
     assert done.returncode == 1
     assert done.stderr.startswith(line)
     assert done.stderr.count("\n") == 1
+
+
+def test_a_path_for_data_that_is_no_file_is_one_line(kept: Kept) -> None:
+    done = command(kept.run_id, "dataset.path=x.npz", cwd=kept.folder, module="pipeline.explain")
+    line = "error: dataset.path=x.npz: must be left out: the run's dataset, mnist5k, has no such key\n"
+    assert (done.returncode, done.stderr) == (1, line)
 
 
 def test_data_that_has_changed_since_is_not_taken_for_the_runs_own(

@@ -67,6 +67,11 @@ def test_a_network_comes_out_again_bit_for_bit_as_a_run_of_its_own(store: Path, 
     assert (untouched.data.tags, untouched.info.end_time) == (original.data.tags, original.info.end_time)
 
 
+def test_a_path_for_data_that_is_no_file_is_refused(store: Path) -> None:
+    with pytest.raises(PipelineError, match=r"^dataset\.path=x\.npz: must be left out: .* digits, has no such key$"):
+        again("original", store, path="x.npz")
+
+
 @pytest.fixture(scope="module")
 def dirty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of the project with a run of changed code, `changed`, whose changes have since been thrown away."""
