@@ -5,6 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from pipeline.config import CONF
+
 HEADLINE = ("model", "dataset", "optimizer", "lr", "schedule", "batch_size", "dropout", "regularizer", "augmentation")
 HEADLINE += ("epochs", "precision", "seed")
 # dotted keys that columns of the headline hold
@@ -18,7 +20,7 @@ COLUMNS = {
 
 
 def headline(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The choices that every run has, each dotted key that the command line set besides, and tracking.params."""
+    """The choices that every run has, each key that the command line set besides, and tracking.params."""
     params = {
         "model": cfg.model.name,
         "dataset": cfg.dataset.name,
@@ -36,7 +38,8 @@ def headline(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, Any]:
     }
     for override in overrides:
         key = override.partition("=")[0].lstrip("+")
-        if "." in key and "~" not in key and key not in COLUMNS and not key.startswith(("tracking.", "hydra.")):
+        is_group = (CONF / key).is_dir()
+        if not is_group and "~" not in key and key not in COLUMNS and not key.startswith(("tracking.", "hydra.")):
             params[key] = OmegaConf.select(cfg, key)
     params |= cfg.tracking.get("params") or {}
     return {key: value for key, value in params.items() if value is not None}

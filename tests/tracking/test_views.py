@@ -126,3 +126,16 @@ def test_a_store_that_refuses_a_view_costs_a_line_and_no_run(experiment: Opened,
 
 def test_every_column_of_the_headline_is_logged() -> None:
     assert set(HEADLINE) <= set(headline(configuration("model=cnn")))
+
+
+def test_every_key_of_the_command_line_is_logged_and_no_group() -> None:
+    words = (
+        "model=cnn",
+        "repeat=2",
+        "best_weights=true",
+        "evaluate=val",
+        "model.layers.conv1.filters=8",
+        "figures=none",
+    )
+    given = headline(configuration(*words), words).items() - headline(configuration(*words)).items()
+    assert dict(given) == {"repeat": 2, "best_weights": True, "evaluate": "val", "model.layers.conv1.filters": 8}
