@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import re
 import struct
 import zipfile
 import zlib
@@ -48,7 +49,7 @@ def _csv(path: str, shape: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray
             lines = [line for line in text if line.strip()]
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise PipelineError(f"{path}: is not a whole text file ({error})") from error
-    header = bool(lines) and "," in lines[0] and not any(map(_is_number, lines[0].split(",")))
+    header = bool(lines) and "," in lines[0] and _is_header(lines[0].split(","))
     if len(lines) <= header:
         raise PipelineError(f"{path}: has no rows")
     try:
@@ -71,6 +72,11 @@ def _csv(path: str, shape: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray
 def whole(pixels: np.ndarray) -> np.ndarray:
     """As whole numbers, where they are."""
     return pixels.astype(np.int64) if np.isfinite(pixels).all() and (pixels == np.rint(pixels)).all() else pixels
+
+
+def _is_header(fields: Sequence[str]) -> bool:
+    """Also label,0,1,2,... as pandas writes it; x0,1,2,... is a damaged row."""
+    return not any(map(_is_number, fields)) or not (_is_number(fields[0]) or re.search(r"\d", fields[0]))
 
 
 def _is_number(text: str) -> bool:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from omegaconf import DictConfig
 from sklearn.model_selection import train_test_split
+from sklearn.utils import resample
 
 from pipeline.contracts import Split
 from pipeline.datasets.source import Source
@@ -27,7 +28,7 @@ def split(source: Source, cfg: DictConfig, limit: int | None) -> tuple[Split, Sp
     if limit is not None:
         if limit > len(labels):
             raise PipelineError(f"dataset.limit={limit}: {source.where} has {len(labels)} images")
-        rows, _ = _cut(np.arange(len(labels)), len(labels) - limit, labels, cfg, "limit")
+        rows = _limited(labels, limit, cfg)
         images, labels = images[rows], labels[rows]
 
     rows = np.arange(len(labels))
@@ -41,6 +42,14 @@ def split(source: Source, cfg: DictConfig, limit: int | None) -> tuple[Split, Sp
             f"dataset.split: no training image has the label {absent[0]}; take more images, or a dataset.split.seed"
         )
     return Split(images[train_rows], labels[train_rows]), Split(images[val_rows], labels[val_rows]), test
+
+
+def _limited(labels: np.ndarray, limit: int, cfg: DictConfig) -> np.ndarray:
+    """The rows to go on with. Those left out need not have one of each class, which a cut would ask of them."""
+    rows, out = np.arange(len(labels)), len(labels) - limit
+    if cfg.stratify and cfg.seed is not None and 0 < out < len(np.unique(labels)):
+        return resample(rows, replace=False, n_samples=limit, random_state=cfg.seed, stratify=labels)
+    return _cut(rows, out, labels, cfg, "limit")[0]
 
 
 def _count(size: float, total: int) -> int:

@@ -1,5 +1,7 @@
 """Splits, limits, scaling and the hash."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import configuration
@@ -47,6 +49,20 @@ def test_a_limit_is_drawn_by_class() -> None:
     counts = np.bincount(np.concatenate([data.train.labels, data.val.labels, data.test.labels]))
     assert counts.sum() == 500
     assert counts.max() - counts.min() <= 5
+
+
+def test_a_limit_may_leave_out_fewer_images_than_there_are_classes() -> None:
+    data = load("dataset.limit=1795")
+    assert len(data.train) + len(data.val) + len(data.test) == 1795
+    assert load("dataset.limit=1795").sha256 == data.sha256
+
+
+@pytest.mark.parametrize("header", ["label,0,1,2,3", ",0,1,2,3"])
+def test_numbers_for_the_pixels_names_are_a_header(header: str, tmp_path: Path) -> None:
+    rows = [f"{n % 2},{n},0,128,255" for n in range(20)]
+    (tmp_path / "data.csv").write_text("\n".join([header, *rows]))
+    data = datasets.load(configuration("dataset=csv", f"dataset.path={tmp_path / 'data.csv'}").dataset)
+    assert len(data.train) + len(data.val) + len(data.test) == 20
 
 
 @pytest.mark.parametrize(
