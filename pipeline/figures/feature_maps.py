@@ -7,6 +7,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from pipeline.figures.data import pictures
 from pipeline.figures.style import FAINT, axes_at, bare, blank, color_bar, plain, tile
 
 MOST_MAPS = 16
@@ -27,7 +28,9 @@ def feature_maps(images: np.ndarray, maps: np.ndarray, class_names: Sequence[str
     height, width = maps.shape[1:3]
     gap = max(1, round(height / 12))
     sheet = tile(maps[..., shown].transpose(0, 3, 1, 2).reshape(-1, height, width), rows, columns, gap)
-    digits = tile(images[..., 0], rows, 1, gap=2) if images.shape[-1] == 1 else _tile_color(images)
+    small = pictures(images)
+    channels = [tile(small[..., color], rows, 1, gap=2) for color in range(3)]
+    digits = np.nan_to_num(np.stack(channels, axis=-1), nan=1.0)
     tall = CELL * rows  # inches
     before, wide = 0.3 + 0.075 * max(map(len, class_names)), tall * sheet.shape[1] / sheet.shape[0]
     between = before + tall * digits.shape[1] / digits.shape[0] + 0.12
@@ -38,10 +41,10 @@ def feature_maps(images: np.ndarray, maps: np.ndarray, class_names: Sequence[str
         f"{which}, each {maps.shape[1]}x{maps.shape[2]}; {rows} images of the {split} split; one color scale.",
     )
     left = axes_at(figure, before, 0.9, between - before - 0.12, tall)
-    left.imshow(digits, cmap="gray", interpolation="nearest", aspect="auto")
+    left.imshow(digits, interpolation="nearest", aspect="auto")
     bare(left)
-    pitch = images.shape[1] + 2
-    left.set_yticks([row * pitch + images.shape[1] / 2 for row in range(rows)], class_names)
+    side = small.shape[1]
+    left.set_yticks([row * (side + 2) + side / 2 for row in range(rows)], class_names)
     left.tick_params(length=0, labelsize=9)
 
     lowest, highest = float(min(maps.min(), 0.0)), float(np.percentile(maps[..., shown], 99.8)) or 1.0
@@ -55,10 +58,3 @@ def feature_maps(images: np.ndarray, maps: np.ndarray, class_names: Sequence[str
     right.tick_params(length=0, labelsize=8, labelcolor=FAINT)
     color_bar(figure, colors, cax=axes_at(figure, between + wide + 0.15, 0.9 + 0.2 * tall, 0.13, 0.6 * tall))
     return figure
-
-
-def _tile_color(images: np.ndarray) -> np.ndarray:
-    """RGB images below each other as floats in [0, 1], white between them."""
-    top = 255.0 if np.issubdtype(images.dtype, np.integer) else max(float(images.max()), 1e-6)
-    sheets = [tile(images[..., channel] / top, len(images), 1, gap=2) for channel in range(3)]
-    return np.clip(np.nan_to_num(np.stack(sheets, axis=-1), nan=1.0), 0, 1)

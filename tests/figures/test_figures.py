@@ -127,6 +127,14 @@ def test_feature_maps_have_a_row_for_each_class(maps: tuple[int, ...], channels:
     assert subtitle.startswith(which)
 
 
+@pytest.mark.parametrize(("lowest", "highest", "kind"), [(0, 65534, np.uint16), (0, 2, np.uint8), (-1, 1, np.float32)])
+def test_the_images_beside_feature_maps_go_from_black_to_white(lowest: int, highest: int, kind: type) -> None:
+    images = np.linspace(lowest, highest, 3).astype(kind)[:, None, None, None].repeat(8, 1).repeat(8, 2).repeat(3, 3)
+    figure = feature_maps(images, np.ones((3, 6, 6, 4)), ["a", "b", "c"], "conv", "test")
+    [shown] = figure.axes[0].images
+    np.testing.assert_allclose(shown.get_array()[[0, 10, 20], 0, 0], [0, 0.5, 1])
+
+
 def test_dead_layers_can_still_be_drawn() -> None:
     texts(feature_maps(np.zeros((2, 8, 8, 1)), np.zeros((2, 6, 6, 4)), ["a", "b"], "conv", "test"))
     texts(kernel_images(np.zeros((3, 3, 1, 4)), "conv"))
