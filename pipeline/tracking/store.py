@@ -59,7 +59,10 @@ def existing_client(store: str, uri: str | None) -> MlflowClient:
     passwords.refuse("tracking.uri", uri)
     if server.is_server(uri):
         server.check(uri)
-    return MlflowClient(uri)
+    try:
+        return MlflowClient(uri)
+    except ModuleNotFoundError as error:
+        raise PipelineError(f"tracking.uri={uri}: needs {error.name}, a module that is not installed") from error
 
 
 def log_file(client: MlflowClient, run_id: str, name: str, content: bytes) -> None:

@@ -56,6 +56,8 @@ def find_runs(words: Sequence[str], store: str = "mlruns", uri: str | None = Non
     """
     if uri is None and not (Path(store) / DATABASE).exists():
         raise PipelineError(f"{Path(store) / DATABASE}: no such file; name the folder of the runs with --store")
+    if (uri or "").startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///").partition("?")[0]).exists():
+        raise PipelineError(f"{uri}: no such file; name the address of the runs with --uri")  # MLflow would create it
     with reading(store, uri) as client:
         runs = [run for word in words for run in _named(client, word, uri or store)] if words else _all(client)
         yield [StoredRun(client, run) for run in {run.info.run_id: run for run in runs}.values()]

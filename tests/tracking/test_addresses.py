@@ -54,6 +54,13 @@ def test_a_sweep_comes_before_runs_of_its_name(store: Path) -> None:
     assert [title for title, _ in pages(str(store), "mine")] == ["Batch size mine", "Sweep mine"]
 
 
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    missing = f"sqlite:///{tmp_path}/none.db"
+    with pytest.raises(PipelineError, match=f"^{missing}: no such file; "), find_runs(["abcd"], uri=missing):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_store_without_a_run_opens_on_its_experiments(store: Path, run_id: str) -> None:
     client(store).delete_run(run_id)
     assert pages(str(store), None) == [("experiments", "/experiments")]

@@ -56,6 +56,11 @@ def test_a_store_that_is_no_folder_is_named(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_database_without_its_driver_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="^tracking.uri=mysql://me@here/db: needs MySQLdb, a module that is not"):
+        open_store(str(tmp_path), "mysql://me@here/db", "x")
+
+
 def can_mount() -> bool:
     if shutil.which("unshare") is None:
         return False
