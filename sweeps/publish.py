@@ -15,9 +15,8 @@ from optuna.trial import TrialState
 from pipeline import pages
 from pipeline.errors import first_line
 from sweeps import best, figures, report, study
-from sweeps.contracts import Record, Summary
+from sweeps.contracts import Record, Summary, is_seed
 from sweeps.plan import Plan
-from sweeps.replicates import is_seed
 from sweeps.report import Standing
 from sweeps.space import describe
 from sweeps.view import span

@@ -12,9 +12,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps import study
-from sweeps.contracts import Parameter, Record, Summary
+from sweeps.contracts import Parameter, Record, Summary, is_seed, replicates
 from sweeps.plan import Plan
-from sweeps.replicates import is_seed, replicates
 from sweeps.space import as_typed
 
 STATES = {

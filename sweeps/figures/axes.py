@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from pipeline.figures.style import INK, plain
-from sweeps.contracts import Parameter
+from sweeps.contracts import Parameter, is_number, key
 from sweeps.figures.words import cut, tick_texts, written
-from sweeps.replicates import is_number, key
 
 LINES = "#e6e9ed"
 CHARACTER = 0.075  # inches: a letter of a tick label, at most

@@ -8,12 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.figures.style import TRAINING
-from sweeps.contracts import Summary
+from sweeps.contracts import Summary, is_number, key, replicates
 from sweeps.figures.axes import Scale, category_scale, frame, goal_scale, scale_x, scale_y
 from sweeps.figures.drawing import BEST, legend_below, nothing, points, sheet
 from sweeps.figures.trials import Results, parameter_called, results
 from sweeps.figures.words import cut, short, short_names, written
-from sweeps.replicates import is_number, key, replicates
 
 RUNS = "#9fb4cf"
 

@@ -9,12 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.figures.style import FAINT, TRAINING, plain
-from sweeps.contracts import Record, Summary
+from sweeps.contracts import Record, Summary, is_number, key, replicates
 from sweeps.figures.axes import Scale, count_x, frame, goal_scale, linear_ticks, parameter_scale, scale_y
 from sweeps.figures.drawing import BEST, FAILED, SPECTRUM, color_bar, legend_below, nothing, points, sheet
 from sweeps.figures.trials import parameter_called, trained, used
 from sweeps.figures.words import counts, cut, short_names, tick_texts, written
-from sweeps.replicates import is_number, key, replicates
 
 GROUPS = (TRAINING, BEST, "#3a8f5c", "#8a4fb0", FAILED, "#1f9aa5", "#b58900", "#5d6570")
 STYLES = {"pruned": {"color": FAINT, "alpha": 0.5}, "failed": {"color": FAILED, "alpha": 0.8}}
