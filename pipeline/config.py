@@ -189,6 +189,7 @@ FAMILIES = {
                 ("regularizer.l2", 0, "a scikit-learn estimator has its own (model.estimator.alpha, penalty)"),
                 ("dropout.rate", 0, "a scikit-learn estimator has no units to drop"),
                 ("augmentation.name", "none", "a scikit-learn estimator sees each image once"),
+                ("model.layers", None, "a scikit-learn estimator has none"),
                 ("precision", "float32", "a scikit-learn estimator computes in float32 or float64"),
                 ("device", "auto", "a scikit-learn estimator runs on the CPU"),
                 ("early_stopping.patience", None, "a scikit-learn estimator has no epochs"),

@@ -103,6 +103,7 @@ REFUSED = [
     ("optimizer=none", "optimizer.name=none: must be one that trains a network"),
     ("dataset.split.test=0", "evaluate=test: must be val with dataset.split.test=0"),
     ("repeat=0", "repeat=0: must be a whole number of at least 1"),
+    ("model=knn +model.layers=5", "model.layers=5: must be left out: a scikit-learn estimator has none"),
     ("model=knn model.fit_limit=0", "model.fit_limit=0: must be a whole number of at least 1, or null"),
     ("figures=curvs", "figures=curvs: no such option; did you mean curves?"),
     ("figures=[curves,barcode]", "figures=barcode: no such option; did you mean barcodes?"),
