@@ -18,6 +18,7 @@ from sweeps.trial import Result
 
 ENDED = ("complete", "pruned", "failed")
 SHOWN = 12  # of the last finished trials
+FINISHING = "finishing the running trials; Ctrl-C again stops now, and the same command resumes"
 SHARE = 0.05  # of the driver's time that may go into counting what has ended
 
 
@@ -36,16 +37,19 @@ def view(plan: Plan, study: Study) -> Iterator[Callable[[Loop], None]]:
 
 
 class _Lines:
-    """A line for each trial that has ended."""
+    """A line for each trial that has ended, and for Ctrl-C."""
 
     def __init__(self) -> None:
-        self.told = 0
+        self.told, self.finishing = 0, False
 
     def show(self, loop: Loop) -> None:
         for each in loop.ended[self.told :]:
             found = _result(each.result, each.epoch)
             print(f"trial {each.number}  {found}  {report.said(each.params)}", flush=True)
         self.told = len(loop.ended)
+        if loop.ending == STOPPED and not self.finishing:
+            self.finishing = True
+            print(FINISHING, flush=True)
 
 
 def _result(result: Result, epoch: int) -> str:
@@ -97,9 +101,7 @@ class _Screen:
         if self.places:
             text.append(f"best  {report.sentence(self.summary, self.places[0])}\n", style="green")
         if loop.ending == STOPPED:
-            text.append(
-                "finishing the running trials; Ctrl-C again stops now, and the same command resumes\n", style="yellow"
-            )
+            text.append(f"{FINISHING}\n", style="yellow")
         elif loop.ending is not None:
             text.append(f"{loop.ending}: finishing the running trials\n", style="yellow")
         return text

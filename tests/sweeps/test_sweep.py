@@ -222,6 +222,7 @@ def test_the_first_ctrl_c_lets_running_trials_finish_and_the_second_stops_now(to
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "2 complete of 6 trials; ended: Ctrl-C" in out
+    assert out.count("finishing the running trials; Ctrl-C again stops now") == 1
     process = toy.start(*arguments)
     while len(toy.events("start")) < 4:
         time.sleep(0.05)
