@@ -1,6 +1,7 @@
 """What `python -m sweeps` does: everything here reads a study; only `promote` trains."""
 
 import hashlib
+import math
 import os
 import shlex
 import statistics
@@ -111,9 +112,10 @@ def promote(store: Path, url: str, name: str, seeds: int, train_val: bool, model
         before = [] if again else tracking.promoted(client, name)
         for run in before:
             if tracking.is_registered(client, run):
+                accuracy = run.data.metrics.get("test_accuracy", math.nan)  # an old one may have none
                 raise PipelineError(
                     f"sweep {name}: was promoted before, by run {run.info.run_id} with test_accuracy "
-                    f"{run.data.metrics['test_accuracy']:.4f}; --again looks at the test split once more"
+                    f"{accuracy:.4f}; --again looks at the test split once more"
                 )
         found = best.of(asked, opened, places[0].records[0].number)
         print(f"best: {reports.sentence(reports.summarize(opened), places[0])}", flush=True)

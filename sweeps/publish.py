@@ -139,11 +139,6 @@ def _spread(place: Standing, objective: int = 0) -> str:
     return report.number(statistics.fmean(values)) + spread
 
 
-def _count(place: Standing) -> str:
-    count = len(place.records)
-    return f"{count} of {count + place.lost}" if place.lost else str(count)
-
-
 def _tiles(summary: Summary, places: Sequence[Standing]) -> list[tuple[str, str]]:
     """(value, what it is)."""
     states = [record.state for record in summary.trials]
@@ -156,7 +151,7 @@ def _tiles(summary: Summary, places: Sequence[Standing]) -> list[tuple[str, str]
 def _leader(rank: int, place: Standing) -> list[str]:
     objectives = range(len(place.records[0].values))
     reached = [_spread(place, objective) for objective in objectives]
-    return [str(rank), *reached, _count(place), report.said(place.params)]
+    return [str(rank), *reached, report.count(place), report.said(place.params)]
 
 
 def _trial(record: Record, objectives: int) -> list[str]:

@@ -103,8 +103,13 @@ def sentence(summary: Summary, place: Standing, objective: int = 0) -> str:
 
 def seeds(place: Standing) -> str:
     """How many a mean is over, in brackets; nothing for one of one."""
-    count = len(place.records)
-    return f" ({count} of {count + place.lost} seeds)" if place.lost else f" ({count} seeds)" if count > 1 else ""
+    return f" ({count(place)} seeds)" if place.lost or len(place.records) > 1 else ""
+
+
+def count(place: Standing) -> str:
+    """Of its replicates, those that are complete: `3`, or `1 of 3`."""
+    complete = len(place.records)
+    return f"{complete} of {complete + place.lost}" if place.lost else str(complete)
 
 
 def number(value: float) -> str:

@@ -224,6 +224,20 @@ def test_promote_looks_at_the_test_split_once_and_crowns_a_champion(finished: Fi
     assert finished.client.get_model_version_by_alias("digits", "champion").run_id == run.info.run_id
 
 
+def test_promote_from_another_folder_looks_at_the_test_split_all_the_same(tmp_path: Path) -> None:
+    """By a name with a comma, of a sweep that was told to leave the test split alone, in a store of its own."""
+    for name in ("here", "elsewhere"):
+        (tmp_path / name).mkdir()
+    words = ("model=sgd_classifier", "dataset=digits", "figures=none", "executor=serial", "evaluate=val")
+    swept = ("sweep=custom", "sweep.name='a, b'", "model.estimator.alpha=1e-4,1e-3", "tracking.store=my runs")
+    done = command(*words, *swept, cwd=tmp_path / "here")
+    assert done.returncode == 0, done.stderr
+    done = command("promote", "a, b", "--store", "../here/my runs", cwd=tmp_path / "elsewhere", module="sweeps")
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy: 0." in done.stdout
+    assert not list((tmp_path / "elsewhere").glob("*/mlflow.db"))
+
+
 def test_a_pruned_trial_is_finished_and_says_so(tmp_path: Path) -> None:
     done = command(
         *(*WORDS[:2], "epochs=4", "sweep=custom", "optimizer.learning_rate=0.01,1e-6", "executor=serial"),
