@@ -5,6 +5,7 @@ its number, and how it ended. Where who asked is gone, so is the process.
 """
 
 import atexit
+import ctypes
 import importlib
 import json
 import os
@@ -16,6 +17,7 @@ import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from select import select
 from typing import Any
 
@@ -64,16 +66,26 @@ def tell(connection: socket.socket, number: int) -> None:
 
 
 def become(
-    out: int, err: int, words: tuple[str, ...], folder: str, environment: Mapping[str, str], path: list[str]
+    out: int,
+    err: int,
+    words: tuple[str, ...],
+    folder: str,
+    environment: Mapping[str, str],
+    path: list[str],
+    namespace: str | None,
 ) -> None:
     """`python -m <words>`, or `python <words>` where the first is a file."""
     os.setsid()
+    if namespace:
+        enter(namespace)
     for descriptor, own in enumerate((os.open(os.devnull, os.O_RDONLY), out, err)):
         os.dup2(own, descriptor)
         os.close(own)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    if "dask" in sys.modules:
+        sys.modules["dask.config"].refresh()  # from this environment
     sys.path[:], sys.argv = [folder, *path], list(words)
     code: Any = 0
     try:
@@ -94,6 +106,14 @@ def become(
     atexit._run_exitfuncs()
     sys.stdout.flush()
     os._exit(code or 0)
+
+
+def enter(namespace: str) -> None:
+    """Of the network, by its name. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)  # os.setns is there from Python 3.12 on
+    with Path("/run/netns", namespace).open() as file:
+        if libc.setns(file.fileno(), 0):
+            raise OSError(ctypes.get_errno(), f"{namespace}: cannot be entered")
 
 
 if __name__ == "__main__":

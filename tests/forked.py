@@ -48,10 +48,27 @@ def folder() -> Path:
 class Process:
     """What subprocess.Popen would give, in a session of its own."""
 
-    def __init__(self, program: str, *arguments: str, cwd: Path, log: Path | None = None, **environment: str) -> None:
-        """program is a module or a file. What it says goes into pipes, or is added to a log."""
+    def __init__(
+        self,
+        program: str,
+        *arguments: str,
+        cwd: Path,
+        log: Path | None = None,
+        namespace: str | None = None,
+        **environment: str,
+    ) -> None:
+        """program is a module or a file. What it says goes into pipes, or is added to a log.
+
+        namespace is one of the network's, by its name.
+        """
         self.args, self.returncode = (program, *arguments), None
-        request = {"words": self.args, "folder": str(cwd), "environment": os.environ | environment, "path": sys.path}
+        request = {
+            "words": self.args,
+            "folder": str(cwd),
+            "environment": os.environ | environment,
+            "path": sys.path,
+            "namespace": namespace,
+        }
         if log is None:
             (stdout, out), (stderr, err) = os.pipe(), os.pipe()
             self.stdout, self.stderr = os.fdopen(stdout), os.fdopen(stderr)

@@ -1,6 +1,7 @@
 """What forked commands find imported, and done: whatever takes its time and is the same for each of them."""
 
 import gc
+from contextlib import suppress
 
 import alembic.command
 import empty_store
@@ -21,6 +22,10 @@ import pipeline.training.estimator
 import pipeline.training.network
 import sweeps.commands
 import sweeps.sweep
+
+with suppress(ImportError):  # of the extra `cluster`
+    import distributed.cli.dask_scheduler
+    import distributed.cli.dask_worker
 
 sqlalchemy.orm.configure_mappers()
 empty_store.content()

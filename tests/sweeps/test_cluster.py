@@ -1,17 +1,16 @@
 """executor=dask with a real scheduler and real workers, which join, leave and are killed. Toy trainings."""
 
-import os
 import pickletools
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from conftest import Toy, free_port
 from optuna.trial import TrialState
@@ -31,32 +30,30 @@ class Cluster:
     port: int = field(default_factory=free_port)
     options: tuple[str, ...] = ()  # of scheduler and workers alike: TLS
     scheme: str = "tcp"
-    processes: list[subprocess.Popen] = field(default_factory=list)
+    processes: list[forked.Process] = field(default_factory=list)
 
     @property
     def sweep(self) -> tuple[str, ...]:
         return (DASK, "@executor.slots=auto", f"+hydra.sweeper.executor.address={self.scheme}://127.0.0.1:{self.port}")
 
-    def scheduler(self) -> subprocess.Popen:
+    def scheduler(self) -> forked.Process:
         environment = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
         return self._start("scheduler", "--host", "127.0.0.1", "--port", str(self.port), **environment)
 
-    def worker(self, name: str, *options: str, **environment: str) -> subprocess.Popen:
+    def worker(self, name: str, *options: str, **environment: str) -> forked.Process:
         """One slot, unless options say more."""
         address = f"{self.scheme}://127.0.0.1:{self.port}"
         return self._start("worker", address, "--name", name, "--nthreads", "1", "--no-nanny", *options, **environment)
 
-    def _start(self, kind: str, *arguments: str, **environment: str) -> subprocess.Popen:
-        words = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--no-dashboard", *arguments, *self.options]
-        with (self.toy.folder / f"dask_{kind}.log").open("a") as log:
-            process = subprocess.Popen(
-                words, cwd=self.toy.folder, env={**os.environ, **environment}, stdout=log, stderr=log
-            )
+    def _start(self, kind: str, *arguments: str, **environment: str) -> forked.Process:
+        words = (f"distributed.cli.dask_{kind}", "--no-dashboard", *arguments, *self.options)
+        log = self.toy.folder / f"dask_{kind}.log"
+        process = forked.Process(*words, cwd=self.toy.folder, log=log, **environment)
         self.processes.append(process)
         return process
 
 
-def kill_tree(process: subprocess.Popen) -> None:
+def kill_tree(process: forked.Process) -> None:
     found = psutil.Process(process.pid)
     for each in [*found.children(recursive=True), found]:
         each.kill()

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import forked
 import psutil
 import pytest
 from conftest import TINY
@@ -56,24 +57,24 @@ class Host:
 
     namespace: str
     folder: Path
-    started: list[subprocess.Popen] = field(default_factory=list)
+    started: list[forked.Process] = field(default_factory=list)
 
     @property
     def inside(self) -> tuple[str, ...]:
         return ("ip", "netns", "exec", self.namespace)
 
-    def start(self, module: str, *words: str, out: int | None = None, **environment: str) -> subprocess.Popen:
+    def start(self, module: str, *words: str, logged: bool = True, **environment: str) -> forked.Process:
         self.folder.mkdir(exist_ok=True)
         (self.folder / "slow.py").write_text(OBSERVER)
-        with (self.folder / f"{module}.log").open("a") as log:
-            process = subprocess.Popen(
-                [*self.inside, sys.executable, "-m", module, *words],
-                cwd=self.folder,
-                env={**os.environ, **PATIENCE, **environment},
-                stdout=out or log,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
+        process = forked.Process(
+            module,
+            *words,
+            cwd=self.folder,
+            log=self.folder / f"{module}.log" if logged else None,
+            namespace=self.namespace,
+            **PATIENCE,
+            **environment,
+        )
         self.started.append(process)
         return process
 
@@ -135,13 +136,13 @@ def cut(head: Host, name: str, state: str) -> None:
     ip("-n", head.namespace, "link", "set", f"to_{name}", state)
 
 
-def mlflow(head: Host) -> subprocess.Popen:
+def mlflow(head: Host) -> forked.Process:
     words = ("server", "--workers", "1", "--host", "0.0.0.0", "--port", "5000", "--allowed-hosts", f"{HEAD}:5000")
     stores = ("--backend-store-uri", "sqlite:///mlflow.db", "--artifacts-destination", str(head.folder / "files"))
     return head.start("mlflow", *words, *stores, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
 
 
-def kill_tree(process: subprocess.Popen) -> None:
+def kill_tree(process: forked.Process) -> None:
     found = psutil.Process(process.pid)
     for each in [*found.children(recursive=True), found]:
         each.kill()
@@ -155,11 +156,11 @@ def until(holds: Callable[[], object], what: str, seconds: float = 90) -> None:
         time.sleep(0.1)
 
 
-def scheduler(head: Host) -> subprocess.Popen:
+def scheduler(head: Host) -> forked.Process:
     return head.start("distributed.cli.dask_scheduler", "--no-dashboard", "--host", "0.0.0.0")
 
 
-def drive(head: Host, server: Server) -> subprocess.Popen:
+def drive(head: Host, server: Server) -> forked.Process:
     """Always the same command."""
     words = ("model=knn", "sweep=custom", f"seed=range(0,{POINTS})", *TINY[:3], "figures=none", "sweep.retries=9")
     words += (
@@ -169,7 +170,7 @@ def drive(head: Host, server: Server) -> subprocess.Popen:
         f"tracking.uri={MLFLOW}",
     )
     secret = {VARIABLE: PASSWORD}
-    return head.start("pipeline.train", *words, f"sweep.storage='{server.url()}'", out=subprocess.PIPE, **secret)
+    return head.start("pipeline.train", *words, f"sweep.storage='{server.url()}'", logged=False, **secret)
 
 
 def test_a_sweep_over_hosts_survives_what_befalls_them(tmp_path: Path) -> None:
@@ -201,9 +202,9 @@ def test_a_sweep_over_hosts_survives_what_befalls_them(tmp_path: Path) -> None:
         until(lambda: slots(b), "the other host, which waits for a scheduler for ever where it comes too late")
 
         carrier.kill()
-        out, _ = driver.communicate(timeout=60)
+        out, errors = driver.communicate(timeout=60)
         assert driver.returncode == 1, out
-        assert "the Dask scheduler is gone; the same command goes on where this one ended" in out
+        assert "the Dask scheduler is gone; the same command goes on where this one ended" in out + errors
         until(lambda: a.is_idle() and b.is_idle(), "the end of all that trained")
         assert len(complete(server)) < POINTS, "there was nothing left to resume"
 
@@ -213,8 +214,8 @@ def test_a_sweep_over_hosts_survives_what_befalls_them(tmp_path: Path) -> None:
             host.train()
         await_mlflow(head)
         driver = drive(head, server)
-        out, _ = driver.communicate(timeout=120)
-        assert driver.returncode == 0, out
+        out, errors = driver.communicate(timeout=120)
+        assert driver.returncode == 0, errors
         assert f"{POINTS} complete of {POINTS} trials" in out
         until(lambda: not slots(a) + slots(b), "the end of the slots' processes")
         check_study(server)
