@@ -36,8 +36,7 @@ def fit(cfg: DictConfig) -> tuple[keras.Model, History]:
     [
         ("schedule=constant",),
         ("schedule=one_cycle", "optimizer=nesterov"),
-        ("schedule=exponential", "optimizer=adamw"),
-        ("precision=mixed_float16",),
+        ("schedule=exponential", "optimizer=adamw", "precision=mixed_float16"),
     ],
 )
 def test_other_numbers_in_the_same_network_give_what_they_give_in_a_new_one(shape: tuple[str, ...]) -> None:
