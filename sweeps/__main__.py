@@ -30,19 +30,21 @@ def main() -> None:
     if arguments.command == "promote" and arguments.seeds < 1:
         raise PipelineError(f"--seeds {arguments.seeds}: must be at least 1")
 
-    from sweeps import commands as run  # Optuna and its friends, only now
+    from sweeps import commands, reload  # Optuna and its friends, only now
 
     if arguments.command == "plan":
-        run.plan(arguments.overrides)
+        commands.plan(arguments.overrides)
         return
     store, name = arguments.store, arguments.name
-    url = arguments.storage or run.url(store)
+    url = arguments.storage or reload.url(store)
     if arguments.command == "status":
-        run.status(url, name)
+        commands.status(url, name)
     elif arguments.command == "report":
-        run.report(store, url, name)
+        commands.report(store, url, name)
     else:
-        run.promote(store, url, name, arguments.seeds, arguments.train_val, arguments.model, arguments.again)
+        from sweeps.promote import promote as promoted
+
+        promoted(store, url, name, arguments.seeds, arguments.train_val, arguments.model, arguments.again)
 
 
 if __name__ == "__main__":

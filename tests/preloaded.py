@@ -21,6 +21,7 @@ import pipeline.tracking.mlflow
 import pipeline.training.estimator
 import pipeline.training.network
 import sweeps.commands
+import sweeps.promote
 import sweeps.sweep
 
 with suppress(ImportError):  # of the extra `cluster`
