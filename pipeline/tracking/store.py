@@ -13,13 +13,16 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import create_sqlalchemy_engine
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy.exc import DBAPIError
 
 from pipeline import passwords
 from pipeline.errors import PipelineError
 from pipeline.tracking import server, views
 
 DATABASE = "mlflow.db"
+DATABASES = ("postgresql", "mysql", "mssql")  # behind a network, as MLflow knows them
 MIGRATIONS = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
 MEGABYTES_NEEDED = 20  # an empty store, a run with its model and images, and some room
 
@@ -52,7 +55,7 @@ def open_store(store: str, uri: str | None, experiment: str) -> tuple[MlflowClie
 
 
 def existing_client(store: str, uri: str | None) -> MlflowClient:
-    """A client of a store that is there. Raises PipelineError where a server does not answer."""
+    """A client of a store that is there. Raises PipelineError where a server or a database does not answer."""
     _quiet()
     if uri is None:
         return _client(Path(store).resolve())
@@ -60,9 +63,22 @@ def existing_client(store: str, uri: str | None) -> MlflowClient:
     if server.is_server(uri):
         server.check(uri)
     try:
+        if uri.startswith(DATABASES):
+            _check_database(uri)
         return MlflowClient(uri)
     except ModuleNotFoundError as error:
         raise PipelineError(f"tracking.uri={uri}: needs {error.name}, a module that is not installed") from error
+
+
+def _check_database(uri: str) -> None:
+    """Raises AwayError where it does not answer: MLflow itself would try for 100 seconds before it says so."""
+    engine = create_sqlalchemy_engine(uri)
+    try:
+        engine.connect().close()
+    except DBAPIError as error:
+        raise server.AwayError(f"tracking.uri={uri}: cannot be used ({server.reason(error)})") from None
+    finally:
+        engine.dispose()
 
 
 def log_file(client: MlflowClient, run_id: str, name: str, content: bytes) -> None:

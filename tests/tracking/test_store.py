@@ -1,13 +1,16 @@
 """The store: made once, found after a move, refused in one line where it cannot be used."""
 
+import re
 import shutil
 import subprocess
 import sys
+import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import forked
 import pytest
-from conftest import command
+from conftest import command, free_port
 from mlflow import MlflowClient
 
 from pipeline.errors import PipelineError
@@ -59,6 +62,17 @@ def test_a_store_that_is_no_folder_is_named(tmp_path: Path) -> None:
 def test_a_database_without_its_driver_is_named(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="^tracking.uri=mysql://me@here/db: needs MySQLdb, a module that is not"):
         open_store(str(tmp_path), "mysql://me@here/db", "x")
+
+
+@pytest.mark.skipif(find_spec("psycopg") is None, reason="pip install -e '.[cluster]'")
+def test_a_database_that_does_not_answer_is_named_at_once(tmp_path: Path) -> None:
+    uri = f"postgresql+psycopg://me@127.0.0.1:{free_port()}/mlflow"
+    began = time.monotonic()
+    with pytest.raises(
+        PipelineError, match=f"^tracking.uri={re.escape(uri)}: cannot be used \\(.*[Cc]onnection refused"
+    ):
+        open_store(str(tmp_path), uri, "x")
+    assert time.monotonic() - began < 20, "MLflow's own attempts go on for 100 seconds"
 
 
 def can_mount() -> bool:
