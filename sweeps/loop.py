@@ -93,6 +93,11 @@ class Loop:
         """How many trials this driver may have before it, as far as is known."""
         return max(0, self.known.left) + self.known.waiting
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C has left trials for the next start."""
+        return self.ending == STOPPED and self.to_do > 0
+
     def _in_hand(self) -> set[int]:
         return {*self.active, *(active.trial.number for active in self.held)}
 

@@ -1,5 +1,6 @@
 """The whole story of a sweep: the space, the study, the slots, the loop, and what is left behind."""
 
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
@@ -39,8 +40,8 @@ def sweep(
 ) -> list[list[JobReturn]]:
     """Run, or resume, the sweep that a MULTIRUN configuration describes.
 
-    Raises PipelineError for what cannot be right, before the first trial. Returns the jobs that ran in this process, in
-    lists of n_jobs.
+    Raises PipelineError for what cannot be right, before the first trial, and SystemExit where Ctrl-C has left trials.
+    Returns the jobs that ran in this process, in lists of n_jobs.
     """
     plan = make_plan(config, context.config_loader, given, arguments)
     started = None if _is_serial(plan) else _in_processes(plan, task, Path(config.hydra.sweep.dir))
@@ -68,7 +69,10 @@ def sweep(
             else:
                 submit = partial(_submit_as_data, executor, as_trial, len(plan.settings.directions))
             driver.run(executor, submit, lambda: executor.slots, lambda loop: (shown(loop), parent.update(loop)))
+            parent.interrupted = driver.interrupted
         conclude(plan, opened, folder, driver)
+    if driver.interrupted:
+        raise SystemExit(128 + signal.SIGINT)  # for a shell, which would go on with what comes after the sweep
     returns, jobs = getattr(executor, "returns", []), plan.settings.n_jobs
     return [returns[start : start + jobs] for start in range(0, len(returns), jobs)]
 

@@ -37,6 +37,7 @@ class Nowhere:
     """tracking=none, or another application's configuration."""
 
     run_id = None
+    interrupted = False
 
     def update(self, loop: Loop) -> None: ...
 
@@ -46,7 +47,7 @@ class ParentRun:
 
     def __init__(self, client: "MlflowClient", log: "Log", plan: Plan, study: Study) -> None:
         self.client, self.log, self.plan, self.study = client, log, plan, study
-        self.run_id = log.run_id
+        self.run_id, self.interrupted = log.run_id, False
         self.seen, self.next_time = -1, time.monotonic() + FIRST
         self.children: dict[int, str] = {}
 
@@ -112,7 +113,7 @@ def parent(config: DictConfig, plan: Plan, study: Study, hold: Hold) -> Iterator
         try:
             _prepare_views(client, client.get_run(run_id))
             yield run
-            status, state = "FINISHED", "complete"
+            status, state = ("KILLED", "killed") if run.interrupted else ("FINISHED", "complete")
         except SystemExit:
             status, state = "KILLED", "killed"
             raise

@@ -278,3 +278,21 @@ def test_runs_that_a_dead_driver_left_are_closed_and_the_sweep_goes_on(tmp_path:
     (parent,) = store.runs("tags.kind = 'sweep'")
     assert (parent.info.status, parent.data.tags["state"]) == ("KILLED", "killed")
     assert {record.state for record in report.summarize(study).trials} == {"waiting"}
+
+
+def test_a_sweep_that_ctrl_c_ended_is_killed_and_its_trials_are_whole(tmp_path: Path) -> None:
+    words = ("model=softmax_regression", "dataset=digits", "epochs=60", "figures=none", "executor=serial")
+    words += ("sweep=custom", "optimizer.learning_rate=0.01,0.02,0.03")
+    driver = forked.Process("pipeline.train", *words, cwd=tmp_path)
+    for line in driver.stdout:
+        if line.startswith("epoch 1/"):
+            break
+    driver.send_signal(signal.SIGINT)
+    out, errors = driver.communicate(timeout=60)
+    assert (driver.returncode, errors) == (130, "")
+    assert "1 complete of 3 trials; ended: Ctrl-C" in out
+    store = Finished(tmp_path, None)
+    (parent,) = store.runs("tags.kind = 'sweep'")
+    assert (parent.info.status, parent.data.tags["state"]) == ("KILLED", "killed")
+    (child,) = store.runs("tags.kind = 'run'")
+    assert (child.info.status, child.data.tags["state"]) == ("FINISHED", "complete")

@@ -220,7 +220,7 @@ def test_the_first_ctrl_c_lets_running_trials_finish_and_the_second_stops_now(to
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)
-    assert process.returncode == 0
+    assert process.returncode == 130
     assert "2 complete of 6 trials; ended: Ctrl-C" in out
     assert out.count("finishing the running trials; Ctrl-C again stops now") == 1
     process = toy.start(*arguments)
@@ -235,6 +235,16 @@ def test_the_first_ctrl_c_lets_running_trials_finish_and_the_second_stops_now(to
     toy.sweep(*arguments)
     assert toy.states() == {"COMPLETE": 6, "FAIL": 2}
     assert sorted(t.params["x"] for t in toy.study().trials if t.state.name == "COMPLETE") == list(range(6))
+
+
+def test_ctrl_c_while_the_last_trial_runs_leaves_nothing_undone(toy: Toy) -> None:
+    process = toy.start("x=0.1,0.2", "seconds=0.4", "@executor.slots=2")
+    while len(toy.events("start")) < 2:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert toy.states() == {"COMPLETE": 2}
 
 
 def test_a_pruner_stops_what_is_worse(toy: Toy) -> None:
