@@ -64,8 +64,7 @@ def explain(error: Exception) -> str:
         return f"{error.filename or 'input/output'}: {error.strerror or error}"
     if isinstance(error, OverrideParseException):
         key, equals, value = error.override.partition("=")
-        inside = value.replace('"', r"\"")
-        example = quote(f'{key}="{inside}"')  # the shell takes the outer ones away
+        example = quote(f"{key}={_quoted(value)}")  # the shell takes the outer ones away
         quoted = f", with a text in two pairs of quotes: {example}" if equals else ""
         return f"{error.override}: cannot be read; write key=value{quoted}"
     if str(error).startswith(SEVERAL_VALUES):
@@ -87,6 +86,14 @@ def explain(error: Exception) -> str:
             options = [str(option) for option in cause.parent_node]
             return f"{cause.full_key or cause.key}: no such key; {_closest(str(cause.key), options)}"
     return str(error)
+
+
+def _quoted(value: str) -> str:
+    """As Hydra reads a text, or a list of texts."""
+    if value.startswith("[") and value.endswith("]"):
+        return f"[{','.join(_quoted(item.strip()) for item in value[1:-1].split(','))}]"
+    inside = value.strip("\"'").replace('"', r"\"")
+    return f'"{inside}"'
 
 
 def _hidden_by_several_values() -> Exception | None:

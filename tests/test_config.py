@@ -137,6 +137,7 @@ REFUSED = [
         "dataset.path=2024: must be a file or folder; where its name is a number",
     ),
     ("dataset=image_folder dataset.path=null", "dataset.path=null: must be a file or folder"),
+    ("dataset.class_names=[お,'b',c]", 'two pairs of quotes: \'dataset.class_names=["お","b","c"]\''),
     ("dataset.path=a(1).csv", "write key=value, with a text in two pairs of quotes: 'dataset.path=\"a(1).csv\"'"),
 ]
 
