@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.figures import fonts
 from pipeline.figures.confusion import MOST_LABELLED, STRETCH
 from pipeline.figures.style import INK
 
@@ -23,7 +22,7 @@ def confusion_image(counts: np.ndarray, class_names: Sequence[str]) -> Image.Ima
     labels = _labels(class_names)
     is_crowded = 12 < classes <= MOST_LABELLED
     upright = classes > MOST_LABELLED or max(map(len, labels.values())) <= (1 if is_crowded else 3)
-    font = _font(11 if is_crowded else TEXT)
+    font = ImageFont.truetype(fonts.file("".join(labels.values())), 11 if is_crowded else TEXT)
     widest = round(max(map(font.getlength, labels.values())))
     left, below = widest + TEXT + 14, (font.size if upright else round(0.72 * widest) + 6) + TEXT + 14
     side = SIDE - max(left, below) - 4
@@ -97,5 +96,4 @@ def _mask(text: str, font: ImageFont.FreeTypeFont) -> Image.Image:
 @cache
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """That of the figures, which matplotlib brings."""
-    file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"DejaVuSans{'-Bold' if bold else ''}.ttf"
-    return ImageFont.truetype(str(file), size)
+    return ImageFont.truetype(fonts.OWN.replace(".ttf", "-Bold.ttf") if bold else fonts.OWN, size)

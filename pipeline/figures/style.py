@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from pipeline.figures import fonts
+
 INK, FAINT = "#22262b", "#8a929c"
 TRAINING, VALIDATION = "#2f6fbb", "#d2691e"
 DPI = 120
@@ -58,6 +60,7 @@ def tile(images: np.ndarray, rows: int, columns: int, gap: int = 1) -> np.ndarra
 
 def plain(names: Sequence[str]) -> list[str]:
     """A person's names as they are: between two dollar signs, matplotlib would read a formula."""
+    fonts.cover("".join(names))
     return [name.replace("$", r"\$") for name in names]
 
 
