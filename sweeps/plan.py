@@ -1,9 +1,11 @@
 """What a sweep consists of, read from its configuration and checked before any of it is run."""
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -11,6 +13,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import Trial
 
+from pipeline.config import PATHS
 from pipeline.errors import PipelineError
 from sweeps import drivers, sampling, settings, space, storage, study
 from sweeps.compose import composer, composer_of_runs, digest
@@ -32,6 +35,7 @@ class Plan:
     is_grid: bool
     about: Mapping[str, Any]  # what is written into the study for its figures and commands
     base: DictConfig  # of the first point, without Hydra's node
+    content: Mapping[str, str]  # a digest of what lies at each path of the data
     compose: Callable[[list[str]], DictConfig]
     compose_run: Callable[[list[str]], DictConfig]  # without the sweep
     digest: Callable[[DictConfig], str]
@@ -49,9 +53,12 @@ def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any]
         _check_is_of_trials(swept)
     compose = composer(loader, config)
     check = get_method(asked.check) if asked.check else lambda cfg: None
+    paths = set()
     for point in space.samples(swept):
         cfg = compose(space.overrides(swept, point))
         check(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]))
+        if "objective" in config:  # else it is another application's, whose data are its own
+            paths |= {cfg.dataset.get(key) for key in PATHS} - {None}
     custom = asked.custom_search_space
     extend = partial(get_method(custom), config) if custom else lambda optuna_trial: None
     if asked.sampler.get("_target_") is None and custom:
@@ -82,9 +89,19 @@ def make_plan(config: DictConfig, loader: ConfigLoader, given: Mapping[str, Any]
     if not re.fullmatch(r"\w[\w .,=+@-]*", name):  # it names a folder, and stands in queries
         raise PipelineError(f"sweep.name={name}: must be of letters, digits, spaces and . , = + @ _ - alone")
     written = storage.as_written(config)
-    return Plan(
-        name, asked, written, swept, is_grid, about, base, compose, composer_of_runs(loader, config), digest, extend
-    )
+    content = {path: _content(Path(path).expanduser()) for path in sorted(paths)}
+    compose_run = composer_of_runs(loader, config)
+    return Plan(name, asked, written, swept, is_grid, about, base, content, compose, compose_run, digest, extend)
+
+
+def _content(path: Path) -> str:
+    """A digest of a file; of a folder, the names and sizes in it."""
+    if path.is_dir():
+        files = sorted(each for each in path.rglob("*") if each.is_file())
+        there = "".join(f"{each.relative_to(path)} {each.stat().st_size}\n" for each in files)
+        return hashlib.sha256(there.encode()).hexdigest()[:12]
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def _with_names(asked: Settings, config: DictConfig) -> Settings:

@@ -49,7 +49,8 @@ def begun(store: Path, url: str, name: str) -> Iterator[tuple[Plan, Study, DictC
 
 def check_unchanged(found: Study, plan: Plan) -> None:
     """Raises PipelineError where the plan is another than the study's."""
-    study.check_unchanged(found, plan.settings.directions, space.describe(plan.space), trained(plan.base))
+    swept = space.describe(plan.space)
+    study.check_unchanged(found, plan.settings.directions, swept, trained(plan.base), plan.content)
 
 
 def url(store: Path) -> str:

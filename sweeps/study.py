@@ -25,25 +25,37 @@ REUSES = "reuses"  # whose result it has
 FROM = "from"  # the older study that it was taken over from
 
 # and of a study
-SPACE, BASE = "space", "base"  # what was swept, and everything else: neither may change
+SPACE, BASE, CONTENT = "space", "base", "content"  # what was swept, everything else, and the data: none may change
 ABOUT = "about"  # what figures and commands need to know; brought up to date at every start
 
 
 def open_study(
-    store: BaseStorage, name: str | None, directions: tuple[str, ...], space: Mapping[str, Any], base: Mapping[str, Any]
+    store: BaseStorage,
+    name: str | None,
+    directions: tuple[str, ...],
+    space: Mapping[str, Any],
+    base: Mapping[str, Any],
+    content: Mapping[str, str],
 ) -> Study:
-    """Create the study, or resume it. Raises PipelineError where space, base or directions are not what they were."""
+    """Create the study, or resume it. Raises PipelineError where any of the rest is not what it was."""
     with one_line():
         study = optuna.create_study(storage=store, study_name=name, directions=list(directions), load_if_exists=True)
         if SPACE not in study.user_attrs and not study.get_trials(deepcopy=False):
             study.set_user_attr(BASE, dict(base))
+            study.set_user_attr(CONTENT, dict(content))
             study.set_user_attr(SPACE, dict(space))
             return study
-    check_unchanged(study, directions, space, base)
+    check_unchanged(study, directions, space, base, content)
     return study
 
 
-def check_unchanged(study: Study, directions: Sequence[str], space: Mapping[str, Any], base: Mapping[str, Any]) -> None:
+def check_unchanged(
+    study: Study,
+    directions: Sequence[str],
+    space: Mapping[str, Any],
+    base: Mapping[str, Any],
+    content: Mapping[str, str],
+) -> None:
     """Raises PipelineError where a study was begun with others, with what has changed."""
     then = study.user_attrs
     if SPACE not in then:
@@ -54,6 +66,7 @@ def check_unchanged(study: Study, directions: Sequence[str], space: Mapping[str,
         *differences(was, now),
         *differences(then[SPACE], json.loads(json.dumps(space)), "swept "),
         *differences(then[BASE], json.loads(json.dumps(base))),
+        *differences(then.get(CONTENT, content), content, "content of "),  # an older study doesn't say
     ]
     if changed:
         raise PipelineError(

@@ -142,7 +142,8 @@ def open_study(plan: Plan, store: BaseStorage) -> Study:
     if asked.warm_start == plan.name:
         raise PipelineError(f"warm_start={plan.name}: must be another sweep than the one that is to know its trials")
     older = study.existing(store, asked.warm_start) if asked.warm_start else None  # refused before there is a study
-    opened = study.open_study(store, plan.name, asked.directions, space.describe(plan.space), trained(plan.base))
+    swept = space.describe(plan.space)
+    opened = study.open_study(store, plan.name, asked.directions, swept, trained(plan.base), plan.content)
     with storage.one_line():
         opened.set_user_attr(study.ABOUT, plan.about)
         seen = len(study.trials(opened))

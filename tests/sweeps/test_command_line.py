@@ -1,7 +1,9 @@
 """`python -m pipeline.train sweep=...`: every ready sweep is whole, and what cannot be is refused in one line."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from conftest import command, composing, imported_by
@@ -12,6 +14,7 @@ from pipeline.errors import MENDABLE, PipelineError, explain
 from sweeps import best, storage, study
 from sweeps.plan import Plan, make_plan
 from sweeps.space import named, overrides, samples, suggest
+from sweeps.sweep import open_study
 
 ROOT = Path(__file__).parents[2]
 TWO = "objective=[best_val_accuracy,weights]"
@@ -29,7 +32,7 @@ def planned(*words: str) -> Plan:
 
 
 def test_status_imports_what_reads_a_study_and_nothing_that_draws_or_trains(tmp_path: Path) -> None:
-    study.open_study(storage.storage(f"sqlite:///{tmp_path}/mlruns/studies.db"), "one", ("maximize",), {}, {})
+    study.open_study(storage.storage(f"sqlite:///{tmp_path}/mlruns/studies.db"), "one", ("maximize",), {}, {}, {})
     imported = imported_by("sweeps", "status", cwd=tmp_path)
     assert {"optuna", "rich.table"} <= imported
     assert not imported & {"tensorflow", "keras", "mlflow", "sklearn", "matplotlib", "PIL", "jinja2", "pandas"}
@@ -51,6 +54,27 @@ def test_trials_may_go_without_figures_and_the_best_trained_again_has_them(given
     found = best.of(plan, study, 0).overrides
     assert [word for word in found if word.startswith("figures")] == trained
     assert "epochs=8" in found
+
+
+def test_data_with_another_content_are_another_sweeps(write_npz: Callable[..., Path], tmp_path: Path) -> None:
+    words = ("dataset=npz", f"dataset.path={write_npz()}", "model=sgd_classifier", "sweep=custom", "seed=0,1")
+    store = storage.storage(f"sqlite:///{tmp_path}/studies.db")
+    for _ in range(2):
+        open_study(planned(*words), store)
+    write_npz(y_train=np.zeros(60, int))
+    with pytest.raises(PipelineError, match=r"began: content of \S*data.npz was [0-9a-f]{12}, is [0-9a-f]{12}\. Put"):
+        open_study(planned(*words), store)
+
+
+def test_of_a_folder_with_pictures_names_and_sizes_are_looked_at(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_bytes(b"picture")
+    words = ("dataset=image_folder", f"dataset.path={tmp_path}", "model=sgd_classifier", "sweep=custom", "seed=0,1")
+    found = [planned(*words).content, planned(*words).content]
+    (tmp_path / "two" / "b.png").write_bytes(b"another")
+    found.append(planned(*words).content)
+    assert found[0] == found[1] != found[2]
 
 
 @pytest.mark.parametrize("model", KERAS)
