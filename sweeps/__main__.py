@@ -36,7 +36,7 @@ def main() -> None:
         commands.plan(arguments.overrides)
         return
     store, name = arguments.store, arguments.name
-    url = arguments.storage or reload.url(store)
+    url = arguments.storage or reload.url_of(store)
     if arguments.command == "status":
         commands.status(url, name)
     elif arguments.command == "report":

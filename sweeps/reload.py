@@ -53,7 +53,7 @@ def check_unchanged(found: Study, plan: Plan) -> None:
     study.check_unchanged(found, plan.settings.directions, swept, trained(plan.base), plan.content)
 
 
-def url(store: Path) -> str:
+def url_of(store: Path) -> str:
     """Of a store's own studies. Raises PipelineError where there are none."""
     file = store / "studies.db"
     if not file.exists():
