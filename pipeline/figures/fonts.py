@@ -42,6 +42,7 @@ def _installed() -> list[str]:
 @cache
 def _characters(file: str) -> frozenset[int]:
     try:
-        return frozenset(font_manager.get_font(file).get_charmap())
+        font = font_manager.get_font(file)
+        return frozenset(font.get_charmap() if font.scalable else ())  # matplotlib has no use for emoji made of pixels
     except (OSError, RuntimeError):  # no font after all, or of another kind
         return frozenset()
