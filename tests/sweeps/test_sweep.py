@@ -222,6 +222,7 @@ def test_the_first_ctrl_c_lets_running_trials_finish_and_the_second_stops_now(to
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "2 complete of 6 trials; ended: Ctrl-C" in out
+    assert "\ngo on with it:   the same command\n" in out
     assert out.count("finishing the running trials; Ctrl-C again stops now") == 1
     process = toy.start(*arguments)
     while len(toy.events("start")) < 4:
@@ -242,8 +243,8 @@ def test_ctrl_c_while_the_last_trial_runs_leaves_nothing_undone(toy: Toy) -> Non
     while len(toy.events("start")) < 2:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    assert process.returncode == 0
+    out, _ = process.communicate(timeout=30)
+    assert (process.returncode, "go on with it" in out) == (0, False)
     assert toy.states() == {"COMPLETE": 2}
 
 
