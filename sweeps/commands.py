@@ -102,12 +102,14 @@ def _seconds_of_a_trial(asked: Plan, config: DictConfig, places: Sequence[slots.
         records = reports.summarize(study.existing(storage.storage(url), asked.name)).trials
         seconds = [record.seconds for record in records if record.seconds and record.state == "complete"]
         if seconds:
-            return statistics.median(seconds), f"the median of {len(seconds)} of its trials"
+            measured = f"the median of {len(seconds)} of its trials" if len(seconds) > 1 else "as its one trial so far"
+            return statistics.median(seconds), measured
     from sweeps import tracking
 
     measured = tracking.seconds_of_runs(config, asked)
     if measured:
-        return statistics.median(measured), f"the median of {len(measured)} earlier runs of this model on these data"
+        earlier = f"the median of {len(measured)} earlier runs" if len(measured) > 1 else "as an earlier run"
+        return statistics.median(measured), f"{earlier} of this model on these data"
     return _probe(asked, places[0]), "from a probe of 2 s on this machine; figures and tracking come on top"
 
 

@@ -17,9 +17,11 @@ from mlflow import MlflowClient
 from omegaconf import OmegaConf
 from page import Page, check_self_contained
 
+from pipeline.tracking.store import open_store
 from sweeps import publish, report
 from sweeps.storage import storage
 from sweeps.study import existing
+from sweeps.tracking import child_runs
 
 WORDS = ("model=softmax_regression", "dataset=digits", "epochs=2", "figures=[curves]")
 LOADING = """
@@ -250,6 +252,8 @@ def test_a_pruned_trial_is_finished_and_says_so(tmp_path: Path) -> None:
     assert "1 complete, 1 pruned of 2 trials" in done.stdout
     (parent,) = Finished(tmp_path, done).runs("tags.kind = 'sweep'")
     assert (tmp_path / parent.info.artifact_uri / "rungs.png").exists()
+    planned = command("plan", *WORDS[:2], "epochs=4", "sweep=seeds", cwd=tmp_path, module="sweeps")
+    assert "(as an earlier run of this model on these data)" in planned.stdout, "a pruned one is no measure"
 
 
 def test_runs_that_a_dead_driver_left_are_closed_and_the_sweep_goes_on(tmp_path: Path) -> None:
@@ -278,6 +282,16 @@ def test_runs_that_a_dead_driver_left_are_closed_and_the_sweep_goes_on(tmp_path:
     (parent,) = store.runs("tags.kind = 'sweep'")
     assert (parent.info.status, parent.data.tags["state"]) == ("KILLED", "killed")
     assert {record.state for record in report.summarize(study).trials} == {"waiting"}
+
+
+def test_a_trial_has_the_latest_run_of_its_number(tmp_path: Path) -> None:
+    """Where the studies were deleted and the runs were not."""
+    client, experiment = open_store(str(tmp_path), None, "x")
+    tags = {"kind": "run", "sweep": "again", "trial": "0"}
+    older, newer = (client.create_run(experiment, start, tags).info.run_id for start in (1_000, 2_000))
+    other = client.create_run(experiment, 3_000, tags | {"sweep": "another"}).info.run_id
+    assert child_runs(client, "again") == {0: newer}
+    assert {older, newer, other} == {run.info.run_id for run in client.search_runs([experiment])}
 
 
 def test_a_sweep_that_ctrl_c_ended_is_killed_and_its_trials_are_whole(tmp_path: Path) -> None:

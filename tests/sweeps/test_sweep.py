@@ -10,7 +10,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import Toy
+from conftest import Toy, command
 from omegaconf import OmegaConf
 
 GRID = "x=0.1,0.2,0.3,0.4"
@@ -53,6 +53,14 @@ def test_an_equal_configuration_is_trained_once(toy: Toy, executor: str) -> None
     for trial in reused:
         twin = study.trials[trial.user_attrs["reuses"]]
         assert (trial.value, trial.intermediate_values) == (twin.value, twin.intermediate_values)
+
+
+def test_status_says_how_many_trials_it_does_not_show(toy: Toy) -> None:
+    toy.sweep("x=range(0,17)", "@n_trials=17", "seconds=0", SERIAL)
+    done = command("status", "toy", "--storage", "sqlite:///studies.db", cwd=toy.folder, module="sweeps")
+    numbers = re.findall(r"^ (\d+) +complete ", done.stdout, re.MULTILINE)
+    assert [int(number) for number in numbers] == list(range(15)), "the best first"
+    assert "and 2 more, all of them in the leaderboard of `python -m sweeps report`" in done.stdout
 
 
 def test_seeds_are_replicates_not_equals(toy: Toy) -> None:
