@@ -2,11 +2,10 @@
 
 import concurrent.futures
 import math
-import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from pipeline.errors import PipelineError
 from sweeps import sampling
 from sweeps import study as studies
 from sweeps.drivers import DRIVER, Hold
+from sweeps.ending import STOPPED, Ending
 from sweeps.known import LASTING, counts_as_failure, failure, known
 from sweeps.plan import Plan
 from sweeps.space import overrides, suggest
@@ -73,10 +73,7 @@ class Loop:
         self.held: list[Active] = []  # equal to one in training: wait for its result
         self.slots = 0
         self.fitting = math.inf  # into memory, as far as is known
-        self.ending: str | None = None  # why no further trial starts
-        self.signal: int | None = None  # that says to stop now
-        self.submitting = False
-        self.began = time.monotonic()
+        self.ending = Ending(self.lock, plan.settings.max_hours)
         self.looked = 0.0  # when there was nothing to do but by other drivers
         self.ended: list[Ended] = []  # in this command, in their order
         self._learn(studies.trials(study))
@@ -96,7 +93,7 @@ class Loop:
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C has left trials for the next start."""
-        return self.ending == STOPPED and self.to_do > 0
+        return self.ending.reason == STOPPED and self.to_do > 0
 
     def _in_hand(self) -> set[int]:
         return {*self.active, *(active.trial.number for active in self.held)}
@@ -113,14 +110,14 @@ class Loop:
         Raises PipelineError where too many trials fail, SystemExit where a signal says to stop now.
         """
         futures: dict[concurrent.futures.Future[Result], Active] = {}
-        with self._signals():
+        with self.ending.signals():
             try:
                 while True:
                     self.slots = min(slots(), self.fitting)
                     while len(futures) < self.slots and (active := self._next()) is not None:
-                        self.submitting = True
+                        self.ending.submitting = True
                         futures[submit(active)] = active
-                        self.submitting = False
+                        self.ending.submitting = False
                     if not futures and not self._waits_for_others():
                         break
                     changed(self)  # now that every slot is at work
@@ -129,9 +126,9 @@ class Loop:
                     done, _ = concurrent.futures.wait(futures, GLANCE, concurrent.futures.FIRST_COMPLETED)
                     for future in done:
                         self._finish(futures.pop(future), future.result())
-                    self._look_around()
-                self._look_around()
-                self._let_go(self.held, self.ending)
+                    self.ending.look()
+                self.ending.look()
+                self._let_go(self.held, self.ending.reason)
                 changed(self)
             except BaseException:
                 try:
@@ -159,7 +156,7 @@ class Loop:
 
     def _waits_for_others(self) -> bool:
         """Whether other drivers train: should one of them die, its trials are there to be had."""
-        return self.ending is None and self.signal is None and bool(self.known.elsewhere or self.held)
+        return not self.ending.is_near and bool(self.known.elsewhere or self.held)
 
     def _running_here(self, futures: Mapping["concurrent.futures.Future[Result]", Active]) -> list[Active]:
         """A trial that was being submitted: an executor in this process trains there."""
@@ -180,8 +177,8 @@ class Loop:
             elif active.digest in self.known.hopeless:
                 with suppress(UpdateFinishedTrialError):
                     self._fail(active, self.known.hopeless[active.digest])
-            elif self.ending is not None:
-                self._let_go([active], self.ending)
+            elif self.ending.reason is not None:
+                self._let_go([active], self.ending.reason)
             elif self._has_twin(active):
                 self.held.append(active)
             else:
@@ -206,7 +203,7 @@ class Loop:
         return None
 
     def _ask(self) -> Active | None:
-        if self.ending is not None or self.signal is not None or len(self.held) > self.slots:
+        if self.ending.is_near or len(self.held) > self.slots:
             return None
         if time.monotonic() < self.looked + LOOK:
             return None
@@ -222,7 +219,7 @@ class Loop:
             self._learn(self.reclaim(self._in_hand()))
         if self.known.waiting:
             self.known.waiting -= 1
-        elif self.known.left <= 0 or self.ending is not None:
+        elif self.known.left <= 0 or self.ending.reason is not None:
             return None
         else:
             if self.known.points is not None:
@@ -272,8 +269,8 @@ class Loop:
                 stop = active.trial.should_prune()
         except UpdateFinishedTrialError:
             return True  # another driver has taken it over
-        if self.signal is not None and self.submitting:  # executor=serial: it came while the study was written
-            raise SystemExit(128 + self.signal)
+        if self.ending.submitting:  # executor=serial: a signal may have come while the study was written
+            self.ending.look()
         return stop
 
     def _finish(self, active: Active, result: Result) -> None:
@@ -300,7 +297,7 @@ class Loop:
     def _compare_with_target(self, number: int, values: Sequence[float] | None) -> None:
         target, sign = self.plan.settings.target, 1 if self.plan.settings.directions[0] == "maximize" else -1
         if target is not None and values and sign * values[0] >= sign * target:
-            self.end(f"trial {number} reached the target of {target:g}")
+            self.ending.because(f"trial {number} reached the target of {target:g}")
 
     def _reuse(self, active: Active) -> None:
         """Tell what an equal configuration gave."""
@@ -359,46 +356,3 @@ class Loop:
     def _worst(self) -> float | None:
         values = [trial.value for trial in studies.trials(self.study, TrialState.COMPLETE)]
         return (min if self.plan.settings.directions[0] == "maximize" else max)(values, default=None)
-
-    # --- reasons to end
-
-    def end(self, reason: str) -> None:
-        """Start no further trial."""
-        self.ending = self.ending or reason
-
-    def _look_around(self) -> None:
-        if self.signal is not None:
-            raise SystemExit(128 + self.signal)
-        hours = self.plan.settings.max_hours
-        if hours is not None and time.monotonic() - self.began > hours * 3600:
-            self.end(f"max_hours={hours:g} are over")
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """The first Ctrl-C lets the running trials finish; the second, and any other signal, stops now."""
-
-        def interrupted(signum: int, frame: object) -> None:
-            if signum == signal.SIGINT and self.ending != STOPPED:
-                self.ending = STOPPED
-                return
-            for each in SIGNALS:
-                signal.signal(each, signal.SIG_IGN)
-            self.signal = signum
-            if self.submitting and not self.lock.locked():  # executor=serial trains there; else the loop looks soon
-                raise SystemExit(128 + signum)
-
-        kept = {each: signal.getsignal(each) for each in SIGNALS}
-        if threading.current_thread() is threading.main_thread():
-            for each, handler in kept.items():
-                if handler is not signal.SIG_IGN:
-                    signal.signal(each, interrupted)
-        try:
-            yield
-        finally:
-            if threading.current_thread() is threading.main_thread():
-                for each, handler in kept.items():
-                    signal.signal(each, handler)
-
-
-STOPPED = "Ctrl-C"
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

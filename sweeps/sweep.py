@@ -127,7 +127,7 @@ def conclude(plan: Plan, opened: Study, folder: Path, driver: Loop) -> None:
         found = {"name": "optuna"}
         found |= {"best_params": best_trial.params, "best_value": best_trial.value} if best_trial else {}
     OmegaConf.save(OmegaConf.create(found), folder / "optimization_results.yaml")
-    print(report.ending(summary, driver.ending))
+    print(report.ending(summary, driver.ending.reason))
     if driver.interrupted and plan.settings.storage is not None:
         print("go on with it:   the same command")
     if "objective" not in plan.base:  # another application: its commands are its own

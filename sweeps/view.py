@@ -12,7 +12,8 @@ from rich.text import Text
 
 from sweeps import report
 from sweeps.contracts import Record, Summary
-from sweeps.loop import STOPPED, Active, Loop
+from sweeps.ending import STOPPED
+from sweeps.loop import Active, Loop
 from sweeps.plan import Plan
 from sweeps.trial import Result
 
@@ -47,7 +48,7 @@ class _Lines:
             found = _result(each.result, each.epoch)
             print(f"trial {each.number}  {found}  {report.said(each.params)}", flush=True)
         self.told = len(loop.ended)
-        if loop.ending == STOPPED and not self.finishing:
+        if loop.ending.reason == STOPPED and not self.finishing:
             self.finishing = True
             print(FINISHING, flush=True)
 
@@ -100,10 +101,10 @@ class _Screen:
         text = Text(f"{self.plan.name}  {done}/{self.plan.settings.n_trials}: {said}{left}\n", style="bold")
         if self.places:
             text.append(f"best  {report.sentence(self.summary, self.places[0])}\n", style="green")
-        if loop.ending == STOPPED:
+        if loop.ending.reason == STOPPED:
             text.append(f"{FINISHING}\n", style="yellow")
-        elif loop.ending is not None:
-            text.append(f"{loop.ending}: finishing the running trials\n", style="yellow")
+        elif loop.ending.reason is not None:
+            text.append(f"{loop.ending.reason}: finishing the running trials\n", style="yellow")
         return text
 
     def _running(self, loop: Loop) -> Table:
@@ -146,7 +147,7 @@ def _time_left(loop: Loop, done: int) -> str:
     """From the trials of this command so far."""
     if not loop.ended:
         return ""
-    seconds = (time.monotonic() - loop.began) / len(loop.ended) * max(loop.plan.settings.n_trials - done, 0)
+    seconds = (time.monotonic() - loop.ending.began) / len(loop.ended) * max(loop.plan.settings.n_trials - done, 0)
     return f"; about {span(seconds)} left"
 
 
