@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.tracking.multimedia import COMPRESSED_IMAGE_SIZE
 from PIL.Image import Image
 
@@ -59,13 +60,21 @@ def apply(entry: Entry, client: MlflowClient, run_id: str, folder: Path) -> None
         case {"tags": tags}:
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
         case {"dataset": dataset}:
-            context = [InputTag("mlflow.data.context", "training")]
-            client.log_inputs(run_id, [DatasetInput(Dataset(**dataset), context)])
+            _log_dataset(client, run_id, Dataset(**dataset))
         case {"files": names}:
             for name in names:
                 _upload(client, run_id, folder, name)
         case {"ended": status, "time": then}:
             client.set_terminated(run_id, status, then)
+
+
+def _log_dataset(client: MlflowClient, run_id: str, dataset: Dataset) -> None:
+    """MLflow looks for it and adds it, not in one: of two runs that are the first with it, one is refused."""
+    inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
+    try:
+        client.log_inputs(run_id, inputs)
+    except MlflowException:
+        client.log_inputs(run_id, inputs)  # which finds the other's; or raises what else it was
 
 
 def _upload(client: MlflowClient, run_id: str, folder: Path, name: str) -> None:

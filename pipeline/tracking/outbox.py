@@ -60,7 +60,7 @@ class Outbox(Log):
         self._sent = json.loads((folder / "sent.json").read_text())
         self._client: MlflowClient | None = None
         self.arrived = False  # all of it
-        self._news, self._closed, self._given_up = threading.Event(), False, threading.Event()
+        self._news, self._closed, self._given_up = threading.Event(), threading.Event(), threading.Event()
         self._tried, self._heard = threading.Event(), time.monotonic()
         self._silence: Exception | None = None  # the last try's
         self._refusal: Exception | None = None
@@ -111,6 +111,7 @@ class Outbox(Log):
         self._tried.wait(None if required else IN_A_HURRY)
         if error := self._refusal or (self._silence if required else None):
             self._given_up.set()
+            self._closed.set()
             self._thread.join()
             self._remove()
             raise error
@@ -126,7 +127,8 @@ class Outbox(Log):
 
         Raises UnsentError after this many seconds of silence, or where the server refuses; whoever likes may then try.
         """
-        ended, self._closed = time.monotonic(), True
+        ended = time.monotonic()
+        self._closed.set()
         self._news.set()
         while self._thread.is_alive():
             self._thread.join(0.05)
@@ -164,11 +166,12 @@ class Outbox(Log):
                 continue
             self._silence, pause = None, PAUSES[0]
             self._tried.set()
-            if self._closed and not self.busy:
+            if self._closed.is_set() and not self.busy:
                 self._remove()
                 break
             self._news.wait()
         self._tried.set()
+        self._closed.wait()  # a run that goes on is nobody else's, refused or not
         self._lock.release()
 
     def _send(self) -> None:

@@ -17,7 +17,8 @@ from conftest import command, free_port
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from pipeline.tracking.outbox import TAG
+from pipeline.tracking.entries import now, put_end
+from pipeline.tracking.outbox import TAG, Outbox, UnsentError
 from pipeline.tracking.stored import find_runs
 
 SHORT = ("dataset.limit=500", "dataset.split.val=100", "dataset.split.test=100", "figures=none")
@@ -132,6 +133,13 @@ def check_images(server: Server, run_id: str) -> None:
         assert sorted(steps) == [str(step) for step in range(EPOCHS + 1)]
 
 
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def unsent(folder: Path) -> list[Path]:
     return [path for path in (folder / "mlruns" / "unsent").glob("*") if path.suffix != ".lock"]
 
@@ -209,6 +217,25 @@ def test_what_a_killed_run_had_not_sent_comes_with_the_next(server: Server, tmp_
         2,
     ]
     assert not unsent(tmp_path)
+
+
+def test_what_a_server_refuses_stays_with_its_run_until_that_has_ended(server: Server, tmp_path: Path) -> None:
+    run = {"uri": server.uri, "experiment": "x", "name": "refused", "tags": {}, "began": now()}
+    refused = Outbox(tmp_path / "mlruns" / "unsent" / "one", run)
+    refused.begin(required=True)
+    client = MlflowClient(server.uri)
+    client.delete_run(refused.run_id)
+    refused.put({"tags": {"some": "thing"}})
+    until(lambda: refused.refused)
+    client.restore_run(refused.run_id)
+    assert command(module="pipeline.send", cwd=tmp_path).stdout == "mlruns/unsent: no run waits here\n"
+    refused.put({"tags": {"state": "complete"}})
+    put_end(refused, "FINISHED")
+    with pytest.raises(UnsentError, match="must be in the 'active' state.*; the run is kept in"):
+        refused.close(patience=5)
+    assert command(module="pipeline.send", cwd=tmp_path).returncode == 0
+    sent = client.get_run(refused.run_id)
+    assert (sent.info.status, sent.data.tags["state"], sent.data.tags["some"]) == ("FINISHED", "complete", "thing")
 
 
 def test_files_that_a_server_would_leave_to_us_are_not_written_who_knows_where(server: Server, tmp_path: Path) -> None:

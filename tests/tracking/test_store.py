@@ -12,8 +12,11 @@ import forked
 import pytest
 from conftest import command, free_port
 from mlflow import MlflowClient
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 from pipeline.errors import PipelineError
+from pipeline.tracking.entries import Direct
 from pipeline.tracking.store import open_store
 
 QUICK = ("model=sgd_classifier", "dataset=digits", "figures=none")
@@ -123,3 +126,21 @@ def test_a_disk_that_fills_up_in_mid_run_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_two_runs_that_are_the_first_with_a_dataset_both_have_it(tmp_path: Path) -> None:
+    dataset = {"name": "x", "digest": "0123", "source_type": "code", "source": "{}"}
+    runs = []
+    for _ in range(2):
+        client, experiment = open_store(str(tmp_path / "mlruns"), None, "x")
+        run_id = client.create_run(experiment).info.run_id
+        runs.append(Direct(client, run_id, experiment, tmp_path))
+
+    def be_faster(*_: object) -> None:
+        runs[1].put({"dataset": dataset})
+
+    event.listen(Session, "before_flush", be_faster, once=True)  # when the first has looked for it in vain
+    runs[0].put({"dataset": dataset})
+    for run in runs:
+        [found] = client.get_run(run.run_id).inputs.dataset_inputs
+        assert found.dataset.digest == "0123"
