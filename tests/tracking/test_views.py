@@ -107,6 +107,8 @@ def test_a_sweep_shows_what_its_trials_log(experiment: Opened) -> None:
         ({"optimizer.learning_rate": "0.001 to 0.1, log"}, ["Learning rate mine", "Sweep mine"]),
         ({"optimizer.learning_rate": "0.01, 0.1", "batch_size": "32, 64"}, ["Sweep mine"]),
         ({"seed": "0, 1, 2"}, ["Sweep mine"]),
+        ({}, ["Sweep mine"]),  # one point
+        ({"size": "small, large"}, ["Sweep mine"]),
     ],
 )
 def test_an_axis_studied_alone_has_its_view(swept: dict[str, str], names: list[str], experiment: Opened) -> None:
