@@ -53,9 +53,9 @@ def chromium(width: int, height: int) -> Iterator[webdriver.Chrome]:
 
 
 @contextmanager
-def served(folder: Path, *arguments: str) -> Iterator[list[str]]:
+def served(folder: Path, *arguments: str, python: str = sys.executable) -> Iterator[list[str]]:
     """`python -m pipeline.ui` in a folder; the addresses that it prints."""
-    command = [sys.executable, "-m", "pipeline.ui", *arguments]
+    command = [python, "-m", "pipeline.ui", *arguments]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
         try:
             said = []

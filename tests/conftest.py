@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import empty_store
 import forked
+import interpreter
 import numpy as np
 import optuna
 import pytest
@@ -55,6 +56,12 @@ def pytest_cmdline_main(config: pytest.Config) -> Iterator[None]:
     """What forks commands is there before xdist's processes, and for all of them."""
     with forked.server():
         return (yield)
+
+
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Its processes are forked as well: each would import for 14 seconds."""
+    for spec in specs:
+        spec.python = interpreter.own()
 
 
 def command(
@@ -180,7 +187,7 @@ def write_npz(tmp_path: Path) -> Callable[..., Path]:
 
 @dataclass(frozen=True)
 class Toy:
-    """`@key=value` in its commands stands for hydra.sweeper.key=value."""
+    """`@key=value` in its commands stands for hydra.sweeper.key=value. Its slots' processes import for themselves."""
 
     folder: Path
 
@@ -198,10 +205,10 @@ class Toy:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-        return forked.Process(*self.command(*arguments)[1:], cwd=self.folder)
+        return forked.Process(*self.command(*arguments)[1:], cwd=self.folder, forks=False)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
-        return forked.run(*self.command(*arguments)[1:], cwd=self.folder, timeout=120)
+        return forked.run(*self.command(*arguments)[1:], cwd=self.folder, timeout=120, forks=False)
 
     def sweep(self, *arguments: str) -> subprocess.CompletedProcess:
         done = self.run(*arguments)

@@ -6,6 +6,7 @@ its number, and how it ended. Where who asked is gone, so is the process.
 
 import atexit
 import ctypes
+import fcntl
 import importlib
 import json
 import os
@@ -19,9 +20,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from select import select
+from types import ModuleType
 from typing import Any
 
+import interpreter
+
 from pipeline.device import quiet_start
+
+FREE = 512  # from here on, descriptors have no meaning to anybody
 
 
 def serve(listener: socket.socket) -> tuple[bytes, list[int]]:
@@ -35,7 +41,7 @@ def serve(listener: socket.socket) -> tuple[bytes, list[int]]:
                 os.kill(process, signal.SIGKILL)
             sys.exit()
         for connection in asking.keys() & ready:
-            os.kill(asking[connection], signal.SIGKILL)
+            os.killpg(asking[connection], signal.SIGKILL)
         for ended in living.keys() & ready:
             process, connection = living.pop(ended)
             _, status = os.waitpid(process, 0)
@@ -46,7 +52,7 @@ def serve(listener: socket.socket) -> tuple[bytes, list[int]]:
             connection, _ = listener.accept()
             with quiet_start():
                 importlib.import_module("preloaded")
-            request, descriptors, *_ = socket.recv_fds(connection, 1 << 18, 2)
+            request, descriptors, *_ = socket.recv_fds(connection, interpreter.LONGEST, interpreter.MOST)
             process = os.fork()
             if not process:
                 for each in (listener, connection, *asking):
@@ -66,30 +72,38 @@ def tell(connection: socket.socket, number: int) -> None:
 
 
 def become(
-    out: int,
-    err: int,
-    words: tuple[str, ...],
+    descriptors: list[int],
+    numbers: list[int],
+    words: list[str],
     folder: str,
     environment: Mapping[str, str],
-    path: list[str],
-    namespace: str | None,
+    path: list[str] | None,
+    executable: str | None,
+    network: str | None,
 ) -> None:
-    """`python -m <words>`, or `python <words>` where the first is a file."""
+    """`python -m <words>`; or `python <words>` where the first is a file, or -c.
+
+    numbers: what the descriptors are to be; path, executable: sys's, in place of this process's own; network: a file
+    that stands for one, as in /proc/1/ns/net.
+    """
     os.setsid()
-    if namespace:
-        enter(namespace)
-    for descriptor, own in enumerate((os.open(os.devnull, os.O_RDONLY), out, err)):
-        os.dup2(own, descriptor)
-        os.close(own)
+    if network and not Path("/proc/self/ns/net").samefile(network):
+        enter(network)
+    move(descriptors, numbers)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     if "dask" in sys.modules:
         sys.modules["dask.config"].refresh()  # from this environment
-    sys.path[:], sys.argv = [folder, *path], list(words)
+    sys.path[:], sys.argv = [folder, *(path or sys.path)], words
+    sys.executable = executable or sys.executable
     code: Any = 0
     try:
-        if words[0].endswith(".py"):
+        if words[0] == "-c":
+            _, program, *sys.argv[1:] = words
+            sys.modules["__main__"] = ModuleType("__main__")
+            exec(program, vars(sys.modules["__main__"]))
+        elif words[0].endswith(".py"):
             runpy.run_path(words[0], run_name="__main__")
         else:
             runpy.run_module(words[0], run_name="__main__", alter_sys=True)
@@ -108,16 +122,29 @@ def become(
     os._exit(code or 0)
 
 
-def enter(namespace: str) -> None:
-    """Of the network, by its name. Raises OSError."""
+def move(descriptors: list[int], numbers: list[int]) -> None:
+    """To these numbers. Where 0, 1 or 2 is none of them, it is /dev/null's."""
+    kept = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, FREE) for descriptor in descriptors]
+    for descriptor in descriptors:
+        os.close(descriptor)
+    for number in {0, 1, 2} - set(numbers):
+        kept.append(os.open(os.devnull, os.O_RDWR))
+        numbers.append(number)
+    for own, number in zip(kept, numbers, strict=True):
+        os.dup2(own, number)
+        os.close(own)
+
+
+def enter(network: str) -> None:
+    """Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)  # os.setns is there from Python 3.12 on
-    with Path("/run/netns", namespace).open() as file:
+    with Path(network).open() as file:
         if libc.setns(file.fileno(), 0):
-            raise OSError(ctypes.get_errno(), f"{namespace}: cannot be entered")
+            raise OSError(ctypes.get_errno(), f"{network}: cannot be entered")
 
 
 if __name__ == "__main__":
     # by Python 3.12, of threads in pyarrow's allocator and in OpenBLAS, which are ready for a fork
     warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)
     request, descriptors = serve(socket.socket(fileno=int(sys.argv[1])))
-    become(*descriptors, **json.loads(request))
+    become(descriptors, **json.loads(request))

@@ -3,7 +3,6 @@
 They are forked from one that has the imports, fork_server.py, which all processes of the tests share.
 """
 
-import json
 import os
 import select
 import signal
@@ -16,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-ADDRESS = "SWEEPLINE_TESTS_FORK_SERVER"
-KIND = socket.AF_UNIX, socket.SOCK_SEQPACKET  # a request is one message
+import interpreter
+from interpreter import ADDRESS, KIND
 
 
 @contextmanager
@@ -37,6 +36,7 @@ def server() -> Iterator[None]:
             start_new_session=True,  # a terminal's Ctrl-C is for the tests
         ):
             os.environ[ADDRESS] = listener.getsockname()
+            interpreter.write()
             yield
 
 
@@ -55,28 +55,28 @@ class Process:
         cwd: Path,
         log: Path | None = None,
         namespace: str | None = None,
+        forks: bool = True,
         **environment: str,
     ) -> None:
         """program is a module or a file. What it says goes into pipes, or is added to a log.
 
-        namespace is one of the network's, by its name.
+        namespace is one of the network's, by its name; forks: are the interpreters that it starts forked as well?
         """
         self.args, self.returncode = (program, *arguments), None
-        request = {
-            "words": self.args,
-            "folder": str(cwd),
-            "environment": os.environ | environment,
-            "path": sys.path,
-            "namespace": namespace,
-        }
         if log is None:
             (stdout, out), (stderr, err) = os.pipe(), os.pipe()
             self.stdout, self.stderr = os.fdopen(stdout), os.fdopen(stderr)
         else:
             out, err = (os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for _ in range(2))
-        self.connection = socket.socket(*KIND)
-        self.connection.connect(os.environ[ADDRESS])
-        socket.send_fds(self.connection, [json.dumps(request).encode()], [out, err])
+        self.connection = interpreter.ask(
+            {1: out, 2: err},
+            words=self.args,
+            folder=str(cwd),
+            environment=os.environ | environment,
+            path=sys.path,
+            executable=interpreter.own() if forks else None,
+            network=f"/run/netns/{namespace}" if namespace else None,
+        )
         os.close(out)
         os.close(err)
         self.pid = int(self.connection.recv(20))
@@ -113,8 +113,10 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
 
-def run(program: str, *arguments: str, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess:
+def run(
+    program: str, *arguments: str, cwd: Path, timeout: float = 300, forks: bool = True
+) -> subprocess.CompletedProcess:
     """As subprocess.run gives it. Raises subprocess.TimeoutExpired."""
-    process = Process(program, *arguments, cwd=cwd)
+    process = Process(program, *arguments, cwd=cwd, forks=forks)
     out, err = process.communicate(timeout)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)

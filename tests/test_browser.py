@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("selenium", reason="no selenium: pip install -e '.[test]'")
 
+import interpreter
 from browser import CHROMIUM, DRIVER, ROWS, chromium, served, wait_for
 from conftest import TINY, FinishedRun, command, free_port
 from selenium.webdriver import Chrome
@@ -35,7 +36,7 @@ def store(finished_run: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def address(store: Path) -> Iterator[str]:
-    with served(store, "--port", str(free_port())) as addresses:
+    with served(store, "--port", str(free_port()), python=interpreter.own()) as addresses:
         yield addresses[0]
 
 

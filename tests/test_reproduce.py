@@ -9,6 +9,7 @@ import tempfile
 from contextlib import chdir
 from pathlib import Path
 
+import interpreter
 import numpy as np
 import pytest
 from conftest import clone, command, configuration
@@ -147,6 +148,7 @@ def test_data_elsewhere_is_found_and_other_data_is_refused(
     own_data: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(own_data)
+    monkeypatch.setattr(sys, "executable", interpreter.own())
     Path("data.npz").rename("moved.npz")
     with pytest.raises(
         PipelineError, match=r"^dataset\.path=data\.npz: no such file or folder now; give dataset\.path"

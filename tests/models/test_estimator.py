@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import skops.io
 from conftest import configuration
+from joblib import parallel_config
 from sklearn.preprocessing import StandardScaler
 
 from pipeline import datasets, interpret
@@ -77,7 +78,9 @@ def test_predicting_in_blocks_on_all_cores_is_predicting(name: str, monkeypatch:
     monkeypatch.setattr(estimator, "AT_ONCE", 64)
     cfg = configuration(f"model={name}", "dataset=digits", "model.fit_limit=null")
     data = datasets.load(cfg.dataset)
-    model = estimator.build(cfg, data).fit(estimator.rows(data.train.images), data.train.labels)
+    model = estimator.build(cfg, data)
+    with parallel_config("threading"):  # as it is fitted in a run
+        model.fit(estimator.rows(data.train.images), data.train.labels)
     probabilities = estimator.predict(model, data.test.images)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
     agreeing = probabilities.argmax(axis=1) == model.predict(estimator.rows(data.test.images))
@@ -105,6 +108,7 @@ def test_a_limit_that_leaves_out_a_class_is_refused_before_a_run_begins() -> Non
 def test_one_linear_machine_for_each_class_is_counted_and_shown_as_one() -> None:
     cfg = configuration("model=linear_svc", "dataset=digits")
     data = datasets.load(cfg.dataset)
-    model = estimator.build(cfg, data).fit(estimator.rows(data.train.images), data.train.labels)
+    model = estimator.build(cfg, data)
+    fit(model, data, cfg, [])
     assert estimator.count_weights(model) == 10 * 65
     assert interpret.weight_maps(model, data.image_shape)["coefficients"].shape == (10, 8, 8, 1)

@@ -48,7 +48,7 @@ class Cluster:
     def _start(self, kind: str, *arguments: str, **environment: str) -> forked.Process:
         words = (f"distributed.cli.dask_{kind}", "--no-dashboard", *arguments, *self.options)
         log = self.toy.folder / f"dask_{kind}.log"
-        process = forked.Process(*words, cwd=self.toy.folder, log=log, **environment)
+        process = forked.Process(*words, cwd=self.toy.folder, log=log, forks=False, **environment)
         self.processes.append(process)
         return process
 

@@ -233,7 +233,8 @@ def await_mlflow(head: Host) -> None:
 
 
 def slots(host: Host) -> list[psutil.Process]:
-    return [process for process in host.processes() if "sweeps.worker" in process.cmdline()]
+    """What its workers have started."""
+    return [process for process in host.processes() if process.pid not in [each.pid for each in host.started]]
 
 
 def trials(server: Server) -> list[FrozenTrial]:

@@ -104,7 +104,7 @@ hydra:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return forked.run("app.py", *arguments, cwd=folder)
+    return forked.run("app.py", *arguments, cwd=folder, forks=False)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Observers for runs under test: after an epoch, a signal to an MLflow server's processes, or to the run's own."""
+"""Observers for runs under test: after an epoch, a signal to an MLflow server's process, or to the run's own."""
 
 import os
 import signal
@@ -7,13 +7,13 @@ from contextlib import suppress
 
 
 def observer(name: str, server: int | None, at: int) -> Callable[[int, Mapping[str, float]], None]:
-    """server: the leader of its processes; None for the process that trains."""
+    """server: the process that serves; None for the one that trains."""
 
     def after(epoch: int, metrics: Mapping[str, float]) -> None:
         if epoch == at and server is None:
             os.kill(os.getpid(), signal.Signals[name])
         elif epoch == at:
             with suppress(ProcessLookupError):  # an earlier trial's
-                os.killpg(server, signal.Signals[name])
+                os.kill(server, signal.Signals[name])
 
     return after

@@ -12,6 +12,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import forked
+import psutil
 import pytest
 from conftest import command, free_port
 from mlflow import MlflowClient
@@ -35,6 +36,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
+        """One process that serves, beside the one that started it."""
         words = ("mlflow", "server", "--workers", "1", "--port", str(self.port))
         words += ("--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db")
         words += ("--artifacts-destination", str(self.folder / "files"))
@@ -50,13 +52,17 @@ class Server:
                 time.sleep(0.1)
         raise TimeoutError((self.folder / "log").read_text())
 
-    def signal(self, number: int) -> None:
-        os.killpg(self.process.pid, number)
+    @property
+    def serving(self) -> int | None:
+        """The number of the process that answers."""
+        listening = [each for each in psutil.net_connections("tcp4") if each.status == psutil.CONN_LISTEN]
+        return next((each.pid for each in listening if each.laddr.port == self.port), None)
 
     def end(self) -> None:
         with suppress(ProcessLookupError):  # a test may have killed it
-            self.signal(signal.SIGKILL)
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        until(lambda: self.serving is None)
 
     def runs(self) -> list[Run]:
         client = MlflowClient(self.uri)
@@ -151,8 +157,9 @@ def files_with(word: str, *folders: Path) -> list[Path]:
 
 
 def test_training_does_not_wait_for_a_server_that_hangs(server: Server, tmp_path: Path) -> None:
-    with later(lambda: server.signal(signal.SIGCONT), tmp_path, "mlruns/unsent/*/files/report.html"):
-        done = train(server, tmp_path, "model=cnn", outage=("SIGSTOP", server.process.pid))
+    serving = server.serving
+    with later(lambda: os.kill(serving, signal.SIGCONT), tmp_path, "mlruns/unsent/*/files/report.html"):
+        done = train(server, tmp_path, "model=cnn", outage=("SIGSTOP", serving))
     assert done.returncode == 0, done.stderr
     run_id = done.stdout.split("/")[-1].strip()
     check_whole(server, run_id)
@@ -163,7 +170,7 @@ def test_training_does_not_wait_for_a_server_that_hangs(server: Server, tmp_path
 
 
 def test_what_a_server_is_too_long_away_for_is_kept_and_sent_later(server: Server, tmp_path: Path) -> None:
-    done = train(server, tmp_path, "model=cnn", "tracking.patience=1", outage=("SIGKILL", server.process.pid))
+    done = train(server, tmp_path, "model=cnn", "tracking.patience=1", outage=("SIGKILL", server.serving))
     [folder] = unsent(tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
@@ -190,7 +197,7 @@ def test_a_sweep_outlasts_a_server_that_is_started_anew(server: Server, tmp_path
 
     sweep = ("sweep=seeds", "seed=0,1,2", "sweep.name=three", "executor=serial", "model=softmax_regression")
     with later(restart, tmp_path, "mlruns/sweeps/three/1/result.json"):
-        done = train(server, tmp_path, *sweep, outage=("SIGKILL", server.process.pid))
+        done = train(server, tmp_path, *sweep, outage=("SIGKILL", server.serving))
     assert done.returncode == 0, done.stderr
     assert "3 complete of 3 trials" in done.stdout
     [parent] = [run for run in server.runs() if run.data.tags.get("kind") == "sweep"]
