@@ -5,7 +5,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,10 +103,11 @@ def parent(config: DictConfig, plan: Plan, study: Study, hold: Hold) -> Iterator
     from pipeline.tracking.outbox import IN_A_HURRY, patience
 
     send_left(config, IN_A_HURRY)
-    close_left_running(client, study)
-    run_id = hold.alone(partial(_find_or_create, client, experiment_id, config, plan))
-    client.update_run(run_id, status="RUNNING")
-    client.set_tag(run_id, "objective", _objective(plan))
+    with _told(config):
+        close_left_running(client, study)
+        run_id = hold.alone(partial(_found_or_created, client, experiment_id, plan))
+        client.update_run(run_id, status="RUNNING")
+        client.set_tag(run_id, "objective", _objective(plan))
     with _log(config, client, experiment_id, run_id) as log:
         run = ParentRun(client, log, plan, study)
         status, state = "FAILED", "failed"
@@ -168,7 +169,15 @@ def opened(config: DictConfig) -> "tuple[MlflowClient | None, str | None]":
         return None, None
     from pipeline.tracking.store import open_store
 
-    return open_store(settings.store, settings.uri, config.dataset.name)
+    with _told(config):
+        return open_store(settings.store, settings.uri, config.dataset.name)
+
+
+def _told(config: DictConfig) -> AbstractContextManager[None]:
+    """Raises PipelineError for what the store of a configuration refuses."""
+    from pipeline.tracking.server import told
+
+    return told(f"tracking in {config.tracking.uri or config.tracking.store}")
 
 
 def _around(config: DictConfig) -> Path | None:
@@ -221,27 +230,41 @@ def seconds_of_runs(config: DictConfig, plan: Plan) -> list[float]:
     return [(run.info.end_time - run.info.start_time) / 1000 for run in found]
 
 
-def _find_or_create(client: "MlflowClient", experiment_id: str, config: DictConfig, plan: Plan) -> str:
-    found = _runs(client, f"tags.kind = 'sweep' and tags.sweep = '{plan.name}'")
-    return found[0].info.run_id if found else _create(client, experiment_id, config, plan)
-
-
-def _create(client: "MlflowClient", experiment_id: str, config: DictConfig, plan: Plan) -> str:
+def _found_or_created(client: "MlflowClient", experiment_id: str, plan: Plan) -> str:
+    """The id of a study's parent run, which says what is swept."""
     from mlflow.entities import Param
 
-    from pipeline.tracking import git
     from pipeline.tracking.params import headline
     from sweeps.space import describe
+
+    run = _parent_run(client, plan.name) or _created(client, experiment_id, plan)
+    if not run.data.params:
+        swept = describe(plan.space)
+        base = {key: value for key, value in headline(plan.base).items() if key not in swept}
+        spaces = {f"swept/{UNFIT.sub(' ', name).strip(' _')}": text for name, text in swept.items()}
+        client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in (base | spaces).items()])
+    return run.info.run_id
+
+
+def _parent_run(client: "MlflowClient", name: str) -> "Run | None":
+    return next(iter(_runs(client, f"tags.kind = 'sweep' and tags.sweep = '{name}'")), None)
+
+
+def _created(client: "MlflowClient", experiment_id: str, plan: Plan) -> "Run":
+    """Where the answer was lost, the run may be there all the same: a second one would stay beside it."""
+    from mlflow.exceptions import MlflowException
+
+    from pipeline.tracking import git, server
 
     tags = {"kind": "sweep", "sweep": plan.name, "mlflow.source.name": "pipeline.train", "mlflow.source.type": "LOCAL"}
     commit = git.commit()
     tags |= {"git_commit": commit} if commit else {}
-    run_id = client.create_run(experiment_id, run_name=plan.name, tags=tags).info.run_id
-    swept = describe(plan.space)
-    base = {key: value for key, value in headline(plan.base).items() if key not in swept}
-    spaces = {f"swept/{UNFIT.sub(' ', name).strip(' _')}": text for name, text in swept.items()}
-    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in (base | spaces).items()])
-    return run_id
+    try:
+        return client.create_run(experiment_id, run_name=plan.name, tags=tags)
+    except MlflowException as error:
+        if server.passes(error) and (run := _parent_run(client, plan.name)):
+            return run
+        raise
 
 
 def _objective(plan: Plan) -> str:

@@ -13,20 +13,17 @@ from typing import Any
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
-from mlflow.exceptions import MlflowException
 from omegaconf import DictConfig, OmegaConf
 from PIL.Image import Image
-from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline import environment
 from pipeline.contracts import Dataset, Origin
-from pipeline.errors import PipelineError
 from pipeline.stored_runs import as_options
 from pipeline.tracking import git, outbox
 from pipeline.tracking.entries import HAS_IMAGES, Direct, Log, now, put_end, put_file, put_images, put_metrics
 from pipeline.tracking.model import save
 from pipeline.tracking.params import headline
-from pipeline.tracking.server import is_server, reason
+from pipeline.tracking.server import is_server, told
 from pipeline.tracking.store import existing_folder, open_store
 
 
@@ -38,7 +35,7 @@ def start(cfg: DictConfig, dataset: Dataset) -> Iterator["MlflowTracker"]:
     """
     id_file = Path(cfg.tracking.id_file).resolve() if cfg.tracking.get("id_file") else None
     tags, began = _tags(cfg, dataset), now()
-    try:
+    with told(f"tracking in {cfg.tracking.uri or cfg.tracking.store}"):
         with _log(cfg, tags, began) as log:
             tracker = MlflowTracker(log, cfg, dataset, tags, began)
             try:
@@ -54,8 +51,6 @@ def start(cfg: DictConfig, dataset: Dataset) -> Iterator["MlflowTracker"]:
         if id_file:
             id_file.parent.mkdir(parents=True, exist_ok=True)
             id_file.write_text(f"{tracker.run_id}\n")
-    except (MlflowException, SQLAlchemyError) as error:
-        raise PipelineError(f"tracking in {cfg.tracking.uri or cfg.tracking.store}: {reason(error)}") from error
 
 
 @contextmanager

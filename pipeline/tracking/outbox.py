@@ -32,12 +32,6 @@ TAG = "mlflow.outbox"  # of a run on the server: by it one is found again whose 
 PATIENCE = 60.0  # seconds of a server's silence, at the end of a run
 IN_A_HURRY = 5.0  # the same where something else is more important
 PAUSES = (0.5, 4.0)  # seconds between tries: the first, the longest
-# MLflow's client would try eight times, two minutes each, before it says anything; here the outbox tries
-SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
 
 
 class UnsentError(PipelineError):
@@ -49,8 +43,6 @@ class Outbox(Log):
 
     def __init__(self, folder: Path, run: Mapping[str, Any] | None = None) -> None:
         """run: of a new one. Raises Timeout where another process has it, FileNotFoundError where it is gone."""
-        for name, value in SETTINGS.items():
-            os.environ.setdefault(name, value)
         self.folder, self.files, self.entries = folder, folder / "files", folder / "entries.jsonl"
         self._lock = FileLock(f"{folder}.lock", timeout=0, thread_local=False)
         self._lock.acquire()

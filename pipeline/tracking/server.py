@@ -1,6 +1,8 @@
 """An MLflow server: does it answer, where does it keep files, and what is an error that passes?"""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -10,11 +12,15 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.errors import PipelineError, chain, first_line
 
 SECRETS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 PASSING = (408, 429, 500, 502, 503, 504)  # HTTP's codes for another try
+SETTINGS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+# MLflow's client would try eight times, for minutes, and with runs/create make a run at each whose answer is lost
+ONCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
 class AwayError(PipelineError):
@@ -26,8 +32,9 @@ def is_server(uri: str | None) -> bool:
 
 
 def check(uri: str, timeout: float = 10) -> None:
-    """Raises AwayError where nobody answers: MLflow itself would try for minutes before it says so."""
+    """Raises AwayError where nobody answers. From now on each request is sent once: who may repeat it, does."""
     _read_secrets()
+    os.environ.update({**SETTINGS, **os.environ, **ONCE})
     try:
         # MLflow's own request knows what its settings say of certificates
         answer = http_request(
@@ -71,6 +78,15 @@ def reason(error: Exception) -> str:
     if code == 401:
         return f"the server wants to know who asks; {', '.join(SECRETS[:2])} or {SECRETS[2]} tell it"
     return first_line(getattr(error, "orig", None) or error)
+
+
+@contextmanager
+def told(place: str) -> Iterator[None]:
+    """Raises PipelineError for what a store, a server's or its own, refuses or fails at."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        raise PipelineError(f"{place}: {reason(error)}") from error
 
 
 def _read_secrets() -> None:

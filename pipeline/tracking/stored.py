@@ -18,13 +18,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from omegaconf import DictConfig, OmegaConf
-from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.contracts import History, Origin
 from pipeline.errors import PipelineError, first_line
 from pipeline.tracking import git
 from pipeline.tracking.model import load
-from pipeline.tracking.server import reason
+from pipeline.tracking.server import told
 from pipeline.tracking.store import DATABASE, existing_client, log_file
 
 SHORT = 8  # characters of an id that people read
@@ -124,11 +123,8 @@ def finished_runs(store: str) -> Iterator[list["StoredRun"]]:
 def reading(store: str, uri: str | None) -> Iterator[MlflowClient]:
     """A client, in the folder around the store: its paths are relative to that. Raises PipelineError for what fails."""
     folder = Path(store).resolve()
-    try:
-        with nullcontext() if uri else chdir(folder.parent):
-            yield existing_client(str(folder), uri)
-    except (MlflowException, SQLAlchemyError) as error:
-        raise PipelineError(f"{uri or store}: {reason(error)}") from error
+    with told(uri or store), nullcontext() if uri else chdir(folder.parent):
+        yield existing_client(str(folder), uri)
 
 
 class StoredRun:

@@ -7,13 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import forked
 import psutil
 import pytest
+import requests
 from conftest import command, free_port
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -24,6 +27,7 @@ from pipeline.tracking.stored import find_runs
 
 SHORT = ("dataset.limit=500", "dataset.split.val=100", "dataset.split.test=100", "figures=none")
 EPOCHS = 4
+LOST = 0
 SECRET = "correct-horse"
 
 
@@ -94,6 +98,32 @@ def train(
         target = f"{{_target_: outage.observer, name: {name}, server: {whom or 'null'}, at: 2}}"
         words = (*words, f"observers=[{target}]")
     return command(*SHORT, f"epochs={EPOCHS}", f"tracking.uri={server.uri}", *words, cwd=folder)
+
+
+@contextmanager
+def between(server: Server, does: Callable[[str], int | None]) -> Iterator[str]:
+    """The address of a proxy: does(path) is a status to answer with, LOST for the server's answer, or None."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def hand_on(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            answer = requests.request(self.command, f"{server.uri}{self.path}", data=body, headers=self.headers)
+            status = does(urlsplit(self.path).path)
+            if status is None:
+                self.send_response(answer.status_code)
+                self.end_headers()
+                self.wfile.write(answer.content)
+            elif status != LOST:
+                self.send_error(status)
+
+        do_GET = do_POST = do_PUT = do_PATCH = hand_on  # noqa: N815
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.serve_forever).start()
+        yield f"http://127.0.0.1:{proxy.server_port}"
+        proxy.shutdown()
 
 
 @contextmanager
@@ -208,6 +238,30 @@ def test_a_sweep_outlasts_a_server_that_is_started_anew(server: Server, tmp_path
     for run in children:
         check_whole(server, run.info.run_id)
     assert not unsent(tmp_path)
+
+
+def test_a_sweeps_run_is_there_once_though_nobody_heard_of_its_creation(server: Server, tmp_path: Path) -> None:
+    paths = []
+
+    def does(path: str) -> int | None:
+        paths.append(path)
+        return LOST if path.endswith("runs/create") and paths.count(path) == 1 else None
+
+    words = ("sweep=seeds", "seed=0", "sweep.name=unheard", "executor=serial", "model=sgd_classifier", *SHORT)
+    with between(server, does) as uri:
+        done = command(*words, f"tracking.uri={uri}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    runs = [run for run in server.runs() if run.data.tags.get("sweep") == "unheard"]
+    assert sorted(run.data.tags["kind"] for run in runs) == ["run", "sweep"]
+    [parent] = [run for run in runs if run.data.tags["kind"] == "sweep"]
+    assert (parent.info.status, parent.data.params["model"]) == ("FINISHED", "sgd_classifier")
+
+
+def test_a_server_that_wants_to_know_who_asks_is_one_line_of_a_sweeps_too(server: Server, tmp_path: Path) -> None:
+    with between(server, lambda path: None if path == "/health" else 401) as uri:
+        done = command("sweep=seeds", "seed=0,1", "executor=serial", f"tracking.uri={uri}", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert done.stderr.startswith(f"error: tracking in {uri}: the server wants to know who asks; ")
 
 
 def test_what_a_killed_run_had_not_sent_comes_with_the_next(server: Server, tmp_path: Path) -> None:
