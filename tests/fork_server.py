@@ -18,7 +18,6 @@ import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from select import select
 from types import ModuleType
 from typing import Any
@@ -38,10 +37,10 @@ def serve(listener: socket.socket) -> tuple[bytes, list[int]]:
         ready, _, _ = select([sys.stdin, listener, *living, *asking], [], [])
         if sys.stdin in ready:
             for process, _ in living.values():
-                os.kill(process, signal.SIGKILL)
+                end(process)
             sys.exit()
         for connection in asking.keys() & ready:
-            os.killpg(asking[connection], signal.SIGKILL)
+            end(asking[connection])
         for ended in living.keys() & ready:
             process, connection = living.pop(ended)
             _, status = os.waitpid(process, 0)
@@ -53,6 +52,9 @@ def serve(listener: socket.socket) -> tuple[bytes, list[int]]:
             with quiet_start():
                 importlib.import_module("preloaded")
             request, descriptors, *_ = socket.recv_fds(connection, interpreter.LONGEST, interpreter.MOST)
+            if not request:  # who asked is gone already
+                connection.close()
+                continue
             process = os.fork()
             if not process:
                 for each in (listener, connection, *asking):
@@ -64,6 +66,14 @@ def serve(listener: socket.socket) -> tuple[bytes, list[int]]:
                 os.close(each)
             tell(connection, process)
             living[os.pidfd_open(process)] = process, connection
+
+
+def end(process: int) -> None:
+    """With what it has started."""
+    try:
+        os.killpg(process, signal.SIGKILL)
+    except ProcessLookupError:  # it has no group of its own yet
+        os.kill(process, signal.SIGKILL)
 
 
 def tell(connection: socket.socket, number: int) -> None:
@@ -79,16 +89,14 @@ def become(
     environment: Mapping[str, str],
     path: list[str] | None,
     executable: str | None,
-    network: str | None,
 ) -> None:
     """`python -m <words>`; or `python <words>` where the first is a file, or -c.
 
-    numbers: what the descriptors are to be; path, executable: sys's, in place of this process's own; network: a file
-    that stands for one, as in /proc/1/ns/net.
+    descriptors: the first is of its network, the others are to have these numbers; path, executable: sys's, in place of
+    this process's own.
     """
     os.setsid()
-    if network and not Path("/proc/self/ns/net").samefile(network):
-        enter(network)
+    enter(descriptors.pop(0))
     move(descriptors, numbers)
     os.chdir(folder)
     os.environ.clear()
@@ -135,12 +143,13 @@ def move(descriptors: list[int], numbers: list[int]) -> None:
         os.close(own)
 
 
-def enter(network: str) -> None:
+def enter(network: int) -> None:
     """Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)  # os.setns is there from Python 3.12 on
-    with Path(network).open() as file:
-        if libc.setns(file.fileno(), 0):
-            raise OSError(ctypes.get_errno(), f"{network}: cannot be entered")
+    if not os.path.sameopenfile(network, other := os.open(interpreter.NETWORK, os.O_RDONLY)) and libc.setns(network, 0):
+        raise OSError(ctypes.get_errno(), "the network cannot be entered")
+    os.close(network)
+    os.close(other)
 
 
 if __name__ == "__main__":

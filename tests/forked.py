@@ -75,7 +75,7 @@ class Process:
             environment=os.environ | environment,
             path=sys.path,
             executable=interpreter.own() if forks else None,
-            network=f"/run/netns/{namespace}" if namespace else None,
+            network=f"/run/netns/{namespace}" if namespace else interpreter.NETWORK,
         )
         os.close(out)
         os.close(err)

@@ -17,6 +17,7 @@ ADDRESS = "SWEEPLINE_TESTS_FORK_SERVER"
 KIND = socket.AF_UNIX, socket.SOCK_SEQPACKET  # a request is one message
 LONGEST = 1 << 18
 MOST = 64  # descriptors
+NETWORK = "/proc/self/ns/net"  # that a process is in
 HANDED_ON = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
@@ -33,7 +34,7 @@ def write() -> None:
     file.chmod(0o700)
 
 
-def ask(descriptors: Mapping[int, int], **request: Any) -> socket.socket:
+def ask(descriptors: Mapping[int, int], network: str = NETWORK, **request: Any) -> socket.socket:
     """For a process with these descriptors, by the numbers that they get there; what else is fork_server.become's.
 
     Returns where the process's number is told, and then how it ended. Who closes that ends the process.
@@ -41,7 +42,8 @@ def ask(descriptors: Mapping[int, int], **request: Any) -> socket.socket:
     connection = socket.socket(*KIND)
     connection.connect(os.environ[ADDRESS])
     message = json.dumps({**request, "numbers": list(descriptors)}).encode()
-    socket.send_fds(connection, [message], list(descriptors.values()))
+    with open(network) as file:  # noqa: PTH123
+        socket.send_fds(connection, [message], [file.fileno(), *descriptors.values()])
     return connection
 
 
@@ -56,7 +58,6 @@ def main() -> None:
         environment=dict(os.environ),
         path=None,
         executable=None if words[0] == "-c" else own(),  # the tests' own processes choose
-        network=f"/proc/{os.getpid()}/ns/net",
     )
     process = int(connection.recv(20))
 
