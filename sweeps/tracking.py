@@ -5,7 +5,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext, suppress
+from contextlib import ContextDecorator, chdir, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,11 +103,10 @@ def parent(config: DictConfig, plan: Plan, study: Study, hold: Hold) -> Iterator
     from pipeline.tracking.outbox import IN_A_HURRY, patience
 
     send_left(config, IN_A_HURRY)
-    with _told(config):
-        close_left_running(client, study)
-        run_id = hold.alone(partial(_found_or_created, client, experiment_id, plan))
-        client.update_run(run_id, status="RUNNING")
-        client.set_tag(run_id, "objective", _objective(plan))
+    close_left_running(client, study)
+    run_id = hold.alone(_told(config)(partial(_found_or_created, client, experiment_id, plan)))
+    client.update_run(run_id, status="RUNNING")
+    client.set_tag(run_id, "objective", _objective(plan))
     with _log(config, client, experiment_id, run_id) as log:
         run = ParentRun(client, log, plan, study)
         status, state = "FAILED", "failed"
@@ -173,8 +172,8 @@ def opened(config: DictConfig) -> "tuple[MlflowClient | None, str | None]":
         return open_store(settings.store, settings.uri, config.dataset.name)
 
 
-def _told(config: DictConfig) -> AbstractContextManager[None]:
-    """Raises PipelineError for what the store of a configuration refuses."""
+def _told(config: DictConfig) -> ContextDecorator:
+    """What raises PipelineError for what the store of a configuration refuses: around a block, or a function."""
     from pipeline.tracking.server import told
 
     return told(f"tracking in {config.tracking.uri or config.tracking.store}")
@@ -260,7 +259,8 @@ def _created(client: "MlflowClient", experiment_id: str, plan: Plan) -> "Run":
     commit = git.commit()
     tags |= {"git_commit": commit} if commit else {}
     try:
-        return client.create_run(experiment_id, run_name=plan.name, tags=tags)
+        with server.once():
+            return client.create_run(experiment_id, run_name=plan.name, tags=tags)
     except MlflowException as error:
         if server.passes(error) and (run := _parent_run(client, plan.name)):
             return run

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shlex
 import shutil
 import socket
 import subprocess
@@ -61,7 +62,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Iterator[None]:
 def pytest_xdist_setupnodes(specs: list[Any]) -> None:
     """Its processes are forked as well: each would import for 14 seconds."""
     for spec in specs:
-        spec.python = interpreter.own()
+        spec.python = shlex.quote(interpreter.own())
 
 
 def command(

@@ -18,12 +18,14 @@ import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from select import select
 from types import ModuleType
 from typing import Any
 
 import interpreter
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this project, not another one that is installed
 from pipeline.device import quiet_start
 
 FREE = 512  # from here on, descriptors have no meaning to anybody

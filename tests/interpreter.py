@@ -5,6 +5,7 @@ It is gone when that is, with the same status; what it is sent by a signal, that
 
 import json
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -28,9 +29,8 @@ def own() -> str:
 
 def write() -> None:
     """Isolated and without site-packages, it starts in 0.03 s."""
-    file = Path(own())
-    lines = f"#!{sys.executable} -IS", f"import sys; sys.path.append({str(Path(__file__).parent)!r})"
-    file.write_text("\n".join((*lines, "import interpreter; interpreter.main()\n")))
+    file, words = Path(own()), shlex.join((sys.executable, "-IS", __file__))
+    file.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
     file.chmod(0o700)
 
 
@@ -63,14 +63,18 @@ def main() -> None:
 
     def hand_on(signum: int, _: object) -> None:
         with suppress(ProcessLookupError):
-            os.killpg(process, signum)  # and to what it has started
+            try:
+                os.killpg(process, signum)  # and to what it has started
+            except ProcessLookupError:  # it has no group of its own yet
+                os.kill(process, signum)
 
     for signum in HANDED_ON:
         if signal.getsignal(signum) != signal.SIG_IGN:
             signal.signal(signum, hand_on)
     status = int(connection.recv(20))
     if status < 0:
-        signal.signal(-status, signal.SIG_DFL)
+        with suppress(OSError):  # SIGKILL's cannot be set
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     os._exit(status)
 
@@ -84,3 +88,7 @@ def inherited() -> list[int]:
             os.fstat(number)
             found.append(number)
     return found
+
+
+if __name__ == "__main__":
+    main()

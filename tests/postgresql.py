@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import optuna
 import pytest
@@ -47,7 +48,7 @@ class Server:
         subprocess.run(words, cwd=self.folder, check=True, capture_output=True, timeout=60)
 
     def start(self) -> None:
-        options = f"-h 127.0.0.1 -p {self.port} -k {self.folder}{'' if self.durable else ' -F'}"
+        options = f"-h 127.0.0.1 -p {self.port} -k {quote(str(self.folder))}{'' if self.durable else ' -F'}"
         self.run("pg_ctl", "start", "-w", "-l", str(self.folder / "log"), "-o", options)
 
     def stop(self, how: str = "fast") -> None:

@@ -14,7 +14,8 @@ from conftest import FinishedRun, command, free_port
 def test_it_serves_the_run_and_ends_with_ctrl_c(finished_run: FinishedRun) -> None:
     run_id = finished_run.done.stdout.split()[-1]
     port = free_port()
-    server = forked.Process("pipeline.ui", run_id, "--port", str(port), cwd=finished_run.folder)
+    words = ("pipeline.ui", run_id, "--port", str(port))
+    server = forked.Process(*words, cwd=finished_run.folder, forks=False)  # nobody else ends what it leaves behind
     try:
         address = server.stdout.readline()
         page = rf"MLflow: http://127.0.0.1:{port}/#/experiments/1/runs/{run_id}\?workflowType=machine_learning\n"

@@ -32,6 +32,12 @@ TAG = "mlflow.outbox"  # of a run on the server: by it one is found again whose 
 PATIENCE = 60.0  # seconds of a server's silence, at the end of a run
 IN_A_HURRY = 5.0  # the same where something else is more important
 PAUSES = (0.5, 4.0)  # seconds between tries: the first, the longest
+# MLflow's client would try eight times, two minutes each, before it says anything; here the outbox tries
+SETTINGS = {
+    server.RETRIES: "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 
 
 class UnsentError(PipelineError):
@@ -43,6 +49,8 @@ class Outbox(Log):
 
     def __init__(self, folder: Path, run: Mapping[str, Any] | None = None) -> None:
         """run: of a new one. Raises Timeout where another process has it, FileNotFoundError where it is gone."""
+        for name, value in SETTINGS.items():
+            os.environ.setdefault(name, value)
         self.folder, self.files, self.entries = folder, folder / "files", folder / "entries.jsonl"
         self._lock = FileLock(f"{folder}.lock", timeout=0, thread_local=False)
         self._lock.acquire()
@@ -189,7 +197,8 @@ class Outbox(Log):
         found = client.search_runs([experiment_id], f"tags.`{TAG}` = '{self.folder.name}'", max_results=1)
         if not found:
             tags = {**self.run["tags"], TAG: self.folder.name}
-            found = [client.create_run(experiment_id, self.run["began"], tags, self.run["name"])]
+            with server.once():
+                found = [client.create_run(experiment_id, self.run["began"], tags, self.run["name"])]
         return found[0].info.run_id
 
     def _name_by_server(self, entry: Entry) -> None:

@@ -18,9 +18,7 @@ from pipeline.errors import PipelineError, chain, first_line
 
 SECRETS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 PASSING = (408, 429, 500, 502, 503, 504)  # HTTP's codes for another try
-SETTINGS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
-# MLflow's client would try eight times, for minutes, and with runs/create make a run at each whose answer is lost
-ONCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"  # of MLflow's client
 
 
 class AwayError(PipelineError):
@@ -32,9 +30,8 @@ def is_server(uri: str | None) -> bool:
 
 
 def check(uri: str, timeout: float = 10) -> None:
-    """Raises AwayError where nobody answers. From now on each request is sent once: who may repeat it, does."""
+    """Raises AwayError where nobody answers: MLflow itself would try for minutes before it says so."""
     _read_secrets()
-    os.environ.update({**SETTINGS, **os.environ, **ONCE})
     try:
         # MLflow's own request knows what its settings say of certificates
         answer = http_request(
@@ -78,6 +75,20 @@ def reason(error: Exception) -> str:
     if code == 401:
         return f"the server wants to know who asks; {', '.join(SECRETS[:2])} or {SECRETS[2]} tell it"
     return first_line(getattr(error, "orig", None) or error)
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """A request in the block is sent once: MLflow's client would create a second run where the answer is lost."""
+    before = os.environ.get(RETRIES)
+    os.environ[RETRIES] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(RETRIES, None)
+        else:
+            os.environ[RETRIES] = before
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from sweeps.sweep import open_study
 ROOT = Path(__file__).parents[2]
 TWO = "objective=[best_val_accuracy,weights]"
 READY = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
-KERAS = ("cnn", "softmax_regression")  # with most in it to sweep and with least; cnn_dropout goes to all corners
+KERAS = ("cnn", "mlp", "softmax_regression")  # cnn_dropout goes to all corners
 
 
 def planned(*words: str) -> Plan:
@@ -228,7 +228,7 @@ def test_direction_and_pruning_metric_follow_from_the_objective() -> None:
     assert (settings.directions, settings.pruning_metric) == (("minimize",), "val_loss")
     settings = planned("sweep=quick").settings
     assert (settings.directions, settings.pruning_metric) == (("maximize",), "val_accuracy")
-    assert planned("sweep=learning_rate", TWO, "sampler=nsgaii").settings.directions == ("maximize", "minimize")
+    assert planned("sweep=architecture", TWO, "sampler=nsgaii").settings.directions == ("maximize", "minimize")
 
 
 def test_what_the_command_line_fixes_is_not_swept_below_a_choice_either() -> None:

@@ -54,7 +54,7 @@ class Finished:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder = tmp_path_factory.mktemp("sweep")
-    done = command(*SWEEP, cwd=folder)
+    done = forked.run("pipeline.train", *SWEEP, cwd=folder, forks=False)  # slots as a person has them
     assert done.returncode == 0, done.stderr
     return Finished(folder, done)
 

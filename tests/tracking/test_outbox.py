@@ -122,8 +122,10 @@ def between(server: Server, does: Callable[[str], int | None]) -> Iterator[str]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
         threading.Thread(target=proxy.serve_forever).start()
-        yield f"http://127.0.0.1:{proxy.server_port}"
-        proxy.shutdown()
+        try:
+            yield f"http://127.0.0.1:{proxy.server_port}"
+        finally:
+            proxy.shutdown()
 
 
 @contextmanager
