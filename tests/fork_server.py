@@ -157,5 +157,8 @@ def enter(network: int) -> None:
 if __name__ == "__main__":
     # by Python 3.12, of threads in pyarrow's allocator and in OpenBLAS, which are ready for a fork
     warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)
+    # which a shell, or nohup, has ignored where this runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     request, descriptors = serve(socket.socket(fileno=int(sys.argv[1])))
     become(descriptors, **json.loads(request))
