@@ -66,9 +66,9 @@ def status(url: str, name: str | None) -> None:
 
 def report(store: Path, url: str, name: str) -> None:
     """Figures, leaderboard and best configuration as they are now: below the sweep's folder, and in MLflow."""
-    with reload.begun(store, url, name) as (asked, opened, config):
-        from sweeps import publish, tracking
+    from sweeps import publish, tracking
 
+    with reload.begun(store, url, name) as (asked, opened, config), tracking.told(config):
         folder = store / "sweeps" / name / "report"
         folder.mkdir(parents=True, exist_ok=True)
         client, _ = tracking.opened(config)

@@ -21,9 +21,9 @@ from sweeps.plan import Plan
 
 def promote(store: Path, url: str, name: str, seeds: int, train_val: bool, model: str | None, again: bool) -> None:
     """Train the best configuration, look at the test split, register the first model with the alias `champion`."""
-    with reload.begun(store, url, name) as (asked, opened, config):
-        from sweeps import tracking
+    from sweeps import tracking
 
+    with reload.begun(store, url, name) as (asked, opened, config), tracking.told(config):
         client, _ = tracking.opened(config)
         if client is None:
             raise PipelineError("promote: needs tracking=mlflow, whose registry keeps the model")

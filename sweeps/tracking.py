@@ -5,7 +5,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ContextDecorator, chdir, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,10 +103,11 @@ def parent(config: DictConfig, plan: Plan, study: Study, hold: Hold) -> Iterator
     from pipeline.tracking.outbox import IN_A_HURRY, patience
 
     send_left(config, IN_A_HURRY)
-    close_left_running(client, study)
-    run_id = hold.alone(_told(config)(partial(_found_or_created, client, experiment_id, plan)))
-    client.update_run(run_id, status="RUNNING")
-    client.set_tag(run_id, "objective", _objective(plan))
+    with told(config):
+        close_left_running(client, study)
+        run_id = hold.alone(partial(_found_or_created, client, experiment_id, plan))
+        client.update_run(run_id, status="RUNNING")
+        client.set_tag(run_id, "objective", _objective(plan))
     with _log(config, client, experiment_id, run_id) as log:
         run = ParentRun(client, log, plan, study)
         status, state = "FAILED", "failed"
@@ -168,15 +169,18 @@ def opened(config: DictConfig) -> "tuple[MlflowClient | None, str | None]":
         return None, None
     from pipeline.tracking.store import open_store
 
-    with _told(config):
+    with told(config):
         return open_store(settings.store, settings.uri, config.dataset.name)
 
 
-def _told(config: DictConfig) -> ContextDecorator:
-    """What raises PipelineError for what the store of a configuration refuses: around a block, or a function."""
-    from pipeline.tracking.server import told
+def told(config: DictConfig) -> AbstractContextManager[None]:
+    """Raises PipelineError for what the store that a configuration names, if it names one, refuses or fails at."""
+    settings = config.get("tracking") or {}
+    if settings.get("name") != "mlflow":
+        return nullcontext()
+    from pipeline.tracking import server
 
-    return told(f"tracking in {config.tracking.uri or config.tracking.store}")
+    return server.told(f"tracking in {settings.uri or settings.store}")
 
 
 def _around(config: DictConfig) -> Path | None:

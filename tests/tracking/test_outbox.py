@@ -259,11 +259,25 @@ def test_a_sweeps_run_is_there_once_though_nobody_heard_of_its_creation(server: 
     assert (parent.info.status, parent.data.params["model"]) == ("FINISHED", "sgd_classifier")
 
 
-def test_a_server_that_wants_to_know_who_asks_is_one_line_of_a_sweeps_too(server: Server, tmp_path: Path) -> None:
-    with between(server, lambda path: None if path == "/health" else 401) as uri:
-        done = command("sweep=seeds", "seed=0,1", "executor=serial", f"tracking.uri={uri}", cwd=tmp_path)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
-    assert done.stderr.startswith(f"error: tracking in {uri}: the server wants to know who asks; ")
+def test_what_a_server_refuses_is_one_line_of_a_sweeps_commands_too(server: Server, tmp_path: Path) -> None:
+    refusing = threading.Event()
+
+    def does(path: str) -> int | None:
+        return 401 if refusing.is_set() and path.endswith("runs/search") else None
+
+    def refused(module: str, *words: str) -> str:
+        done = command(*words, module=module, cwd=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        return done.stderr
+
+    sweep = ("sweep=seeds", "seed=0", "sweep.name=refused", "executor=serial", "model=sgd_classifier", *SHORT)
+    with between(server, does) as uri:
+        assert command(*sweep, f"tracking.uri={uri}", cwd=tmp_path).returncode == 0
+        refusing.set()
+        line = f"error: tracking in {uri}: the server wants to know who asks; "
+        assert refused("pipeline.train", *sweep, "sweep.name=another", f"tracking.uri={uri}").startswith(line)
+        for verb in ("report", "promote"):
+            assert refused("sweeps", verb, "refused").startswith(line)
 
 
 def test_what_a_killed_run_had_not_sent_comes_with_the_next(server: Server, tmp_path: Path) -> None:
